@@ -1,0 +1,134 @@
+//! What happens in a stream, whatever its dialect.
+
+use std::borrow::Cow;
+
+use crate::fault::Fault;
+use crate::json::Literal;
+use crate::loss::Loss;
+use crate::sse::Event;
+use crate::usage::Usage;
+
+/// One thing that happened in an upstream's stream.
+#[derive(Debug)]
+pub enum StreamEvent<'a> {
+    /// The reply began. Not content: nothing is committed yet.
+    Start {
+        /// The upstream's id for the reply.
+        id: Cow<'a, str>,
+        /// The model that answers.
+        model: Cow<'a, str>,
+    },
+    /// A piece of text.
+    Text {
+        /// Index of the choice.
+        choice: u32,
+        /// The piece.
+        text: Literal<'a>,
+    },
+    /// A piece of reasoning.
+    Reasoning {
+        /// Index of the choice.
+        choice: u32,
+        /// The piece.
+        text: Literal<'a>,
+    },
+    /// The signature of the reasoning so far.
+    ReasoningSignature {
+        /// Index of the choice.
+        choice: u32,
+        /// The signature.
+        signature: Literal<'a>,
+    },
+    /// Reasoning as opaque data, whole.
+    ReasoningEncrypted {
+        /// Index of the choice.
+        choice: u32,
+        /// The data.
+        data: Literal<'a>,
+    },
+    /// A piece of a refusal.
+    Refusal {
+        /// Index of the choice.
+        choice: u32,
+        /// The piece.
+        text: Literal<'a>,
+    },
+    /// A call begins.
+    ToolStart {
+        /// Index of the choice.
+        choice: u32,
+        /// Index of the call within the choice, from 0.
+        index: u32,
+        /// The call's id.
+        id: Cow<'a, str>,
+        /// The function's name, as the client declared it.
+        name: Cow<'a, str>,
+        /// Google's thought signature.
+        thought_signature: Option<Literal<'a>>,
+    },
+    /// A piece of a call's arguments.
+    ToolArguments {
+        /// Index of the choice.
+        choice: u32,
+        /// Index of the call within the choice.
+        index: u32,
+        /// The piece: part of a string that holds JSON.
+        fragment: Literal<'a>,
+    },
+    /// An image the model made, whole.
+    Image {
+        /// Index of the choice.
+        choice: u32,
+        /// Its media type.
+        media_type: Cow<'a, str>,
+        /// Its base64.
+        base64: Literal<'a>,
+    },
+    /// A piece of audio (same dialect only: it is content, and is never translated).
+    Audio,
+    /// A choice ended.
+    Finish {
+        /// Index of the choice.
+        choice: u32,
+        /// Why.
+        reason: super::FinishReason,
+    },
+    /// Token counts so far, cumulative: the last stands.
+    Usage(Usage),
+    /// The upstream failed inside a 200.
+    Failed(Fault),
+    /// Something that the client's shape has no place for.
+    Lost(Loss),
+    /// The stream's own end mark: `[DONE]`, `message_stop`. Dialects without one end with the body.
+    Done,
+}
+
+impl StreamEvent<'_> {
+    /// Whether this is content (contract, "Candidates and attempts"): non-empty text, reasoning, a tool's name or arguments, a
+    /// refusal, audio, an image, or a finish reason. Before content nothing is committed to the client.
+    #[must_use]
+    pub fn is_content(&self) -> bool {
+        match self {
+            Self::Text { text, .. } | Self::Reasoning { text, .. } | Self::Refusal { text, .. } => !text.is_empty(),
+            Self::ToolArguments { fragment, .. } => !fragment.is_empty(),
+            Self::ToolStart { .. } | Self::Image { .. } | Self::Audio | Self::ReasoningEncrypted { .. } | Self::Finish { .. } => true,
+            Self::Start { .. } | Self::ReasoningSignature { .. } | Self::Usage(_) | Self::Failed(_) | Self::Lost(_) | Self::Done => false,
+        }
+    }
+}
+
+/// Reads one upstream dialect's stream, event by event. One per attempt; keeps only what later events need.
+pub trait StreamReader: Send {
+    /// Reads one SSE event and reports what happened, in order. Unknown events and fields are ignored, never an error: providers
+    /// add them without notice.
+    fn read<'a>(&mut self, event: Event<'a>, report: &mut dyn FnMut(StreamEvent<'a>));
+
+    /// The body ended. Reports what was held back until now. Whether the stream was whole is [`StreamReader::is_complete`].
+    fn end(&mut self, report: &mut dyn FnMut(StreamEvent<'static>)) {
+        let _ = report;
+    }
+
+    /// Whether the stream, if its body ended now, would be whole: a finish reason, and the end mark where the dialect has one that
+    /// it always sends. Otherwise it is truncated.
+    fn is_complete(&self) -> bool;
+}

@@ -1,0 +1,13 @@
+//! The pivot: a chat request, a reply and a stream event, as views in the shape of OpenAI's chat completions.
+//!
+//! Used only where the client's dialect and the upstream's differ: each dialect translates to and from the pivot, so N dialects
+//! need N translations, not N × N. Nothing here owns a whole conversation: a request is spans over the client's body, a reply is
+//! borrowed from the upstream's.
+
+mod event;
+mod reply;
+mod request;
+
+pub use event::{StreamEvent, StreamReader};
+pub use reply::{Choice, FinishReason, Reasoning, Reply, ReplyImage, ReplyToolCall};
+pub use request::{CHAT, ChatRequest, Message, Part, ReasoningTrace, ResponseFormat, Role, Tool, ToolCall, ToolChoice};

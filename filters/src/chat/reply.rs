@@ -1,0 +1,103 @@
+//! A whole reply, borrowed from the upstream's body.
+
+use std::borrow::Cow;
+
+use crate::json::Literal;
+use crate::loss::Loss;
+use crate::usage::Usage;
+
+/// A reply, as a chat completion has it.
+#[derive(Debug, Default)]
+pub struct Reply<'a> {
+    /// The upstream's id, kept; a writer makes one up where it is empty.
+    pub id: Cow<'a, str>,
+    /// The model that answered, in the upstream's words.
+    pub model: Cow<'a, str>,
+    /// The answers.
+    pub choices: Vec<Choice<'a>>,
+    /// Token counts, where the upstream gave them.
+    pub usage: Option<Usage>,
+    /// The tier that served, in OpenAI's words.
+    pub service_tier: Option<Cow<'a, str>>,
+    /// What the reply said that OpenAI's shape has no place for.
+    pub losses: Vec<Loss>,
+}
+
+/// One answer.
+#[derive(Debug, Default)]
+pub struct Choice<'a> {
+    /// Its index.
+    pub index: u32,
+    /// Text, in pieces to be joined; none at all means `content: null`.
+    pub text: Vec<Literal<'a>>,
+    /// Reasoning, in order.
+    pub reasoning: Vec<Reasoning<'a>>,
+    /// Calls, in order.
+    pub tool_calls: Vec<ReplyToolCall<'a>>,
+    /// Images the model made.
+    pub images: Vec<ReplyImage<'a>>,
+    /// Why it ended; `None` is a truncated answer.
+    pub finish: Option<FinishReason>,
+}
+
+/// A stretch of reasoning.
+#[derive(Debug, Clone)]
+pub enum Reasoning<'a> {
+    /// Text, with the vendor's signature where it gave one.
+    Text {
+        /// What was thought.
+        text: Literal<'a>,
+        /// The vendor's signature.
+        signature: Option<Literal<'a>>,
+    },
+    /// Opaque data.
+    Encrypted {
+        /// The data.
+        data: Literal<'a>,
+    },
+}
+
+/// A call the model makes.
+#[derive(Debug)]
+pub struct ReplyToolCall<'a> {
+    /// Its id; a dialect without ids makes one up.
+    pub id: Cow<'a, str>,
+    /// The function's name, as the client declared it.
+    pub name: Cow<'a, str>,
+    /// The arguments as a string literal that holds JSON.
+    pub arguments: Literal<'a>,
+    /// Google's thought signature, to be replayed by the client.
+    pub thought_signature: Option<Literal<'a>>,
+}
+
+/// An image the model made.
+#[derive(Debug)]
+pub struct ReplyImage<'a> {
+    /// Its media type.
+    pub media_type: Cow<'a, str>,
+    /// Its base64, as a literal that is carried as it stands.
+    pub base64: Literal<'a>,
+}
+
+/// Why an answer ended, in OpenAI's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "OpenAI's own finish reasons")]
+pub enum FinishReason {
+    Stop,
+    Length,
+    ToolCalls,
+    ContentFilter,
+}
+
+impl FinishReason {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::ContentFilter => "content_filter",
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Google's generateContent, on AI Studio and Vertex.
+
+mod error;
+mod reply;
+mod request;
+mod stream;
+
+use bytes::Bytes;
+
+use super::{Dialect, Names, Target, Translated};
+use crate::chat::{ChatRequest, Reply, StreamReader};
+use crate::fault::Fault;
+use crate::refusal::Refusal;
+
+/// The dialect.
+#[derive(Debug)]
+pub struct Gemini;
+
+impl Dialect for Gemini {
+    fn name(&self) -> &'static str {
+        "gemini"
+    }
+
+    fn chat_path(&self, _model: &str, _stream: bool) -> String {
+        "/models/".to_owned()
+    }
+
+    fn chat_request(&self, request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
+        request::translate(request, target)
+    }
+
+    fn chat_reply<'a>(&self, body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Fault> {
+        reply::read(body, names)
+    }
+
+    fn chat_stream(&self, names: Names) -> Box<dyn StreamReader> {
+        Box::new(stream::Reader::new(names))
+    }
+
+    fn fault(&self, status: u16, body: &[u8]) -> Fault {
+        error::fault(status, body)
+    }
+}

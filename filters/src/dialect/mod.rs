@@ -1,0 +1,97 @@
+//! Wire formats. One folder each, one row in [`DIALECTS`]; providers that speak a dialect are data, not code.
+
+mod anthropic;
+mod gemini;
+pub mod openai;
+
+use bytes::Bytes;
+
+use crate::chat::{ChatRequest, Reply, StreamReader};
+use crate::fault::Fault;
+use crate::json::Pieces;
+use crate::loss::Loss;
+use crate::refusal::Refusal;
+
+/// Every dialect.
+pub static DIALECTS: &[&dyn Dialect] = &[&openai::OpenAi, &anthropic::Anthropic, &gemini::Gemini];
+
+/// Finds a dialect by its configured name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static dyn Dialect> {
+    DIALECTS.iter().copied().find(|dialect| dialect.name() == name)
+}
+
+/// A wire format, both ways. Stateless: state of a request lives in what the methods return.
+pub trait Dialect: Sync + Send + std::fmt::Debug {
+    /// The name in configuration: `openai`, `anthropic`, `gemini`.
+    fn name(&self) -> &'static str;
+
+    /// The path and query of a chat call, below the provider's base URL: `/chat/completions`, `/models/{model}:generateContent`.
+    fn chat_path(&self, model: &str, stream: bool) -> String;
+
+    /// Translates a chat request for this dialect. Runs once an attempt; same dialect: the client's bytes but for `model` and `fallbacks`.
+    ///
+    /// # Errors
+    /// A [`Refusal`] if this candidate, or anybody, cannot carry the request.
+    fn chat_request(&self, request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal>;
+
+    /// Reads a whole reply (status 2xx). An error object inside a 200 is `Err` too (OpenRouter, Gemini).
+    ///
+    /// # Errors
+    /// The [`Fault`] the body stands for: the provider's own error, or a 502 if it cannot be read.
+    fn chat_reply<'a>(&self, body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Fault>;
+
+    /// A reader for a stream's events.
+    fn chat_stream(&self, names: Names) -> Box<dyn StreamReader>;
+
+    /// Reads an error status with its body (at most 64 KiB of it; may be HTML, empty, or anything).
+    fn fault(&self, status: u16, body: &[u8]) -> Fault;
+}
+
+/// What a dialect must know of the candidate it writes for.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The model's name at the provider, without prefix.
+    pub model: &'a str,
+    /// What the provider's surface takes; a row of data.
+    pub surface: &'a Surface,
+}
+
+/// What differs between providers of one dialect, as data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surface {
+    /// Media types of images it takes; anything else is refused by name.
+    pub image_types: Vec<String>,
+    /// Whether it fetches `https` image URLs itself.
+    pub image_urls: bool,
+    /// Tool calls and results may carry ids (Vertex refuses them).
+    pub tool_ids: bool,
+}
+
+/// A translated request.
+#[derive(Debug)]
+pub struct Translated {
+    /// The body.
+    pub body: Pieces,
+    /// What could not be carried.
+    pub losses: Vec<Loss>,
+    /// What the reply's reader must know.
+    pub names: Names,
+}
+
+/// What a request's translation changed that its reply must change back, and what the reply's form depends on.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// Tool names that the dialect does not allow: (as sent, as the client declared it).
+    pub renamed_tools: Vec<(String, String)>,
+    /// A tool made up to get structured output: its arguments are the answer's text.
+    pub answer_tool: Option<String>,
+}
+
+impl Names {
+    /// The client's name of a tool.
+    #[must_use]
+    pub fn original<'n>(&'n self, sent: &'n str) -> &'n str {
+        self.renamed_tools.iter().find(|(name, _)| name == sent).map_or(sent, |(_, original)| original)
+    }
+}

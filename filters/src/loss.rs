@@ -1,0 +1,75 @@
+//! What a translation could not carry, by JSON path. Never silent: a request's losses stand in `x-heliostat-loss`, a stream's in a
+//! comment, all in log and metric; in strict mode they are a 400.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::json::View;
+
+/// One loss. Renames of equal meaning are none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// Where, in the document that lost it: `messages[0].name`, `logit_bias`.
+    pub path: Cow<'static, str>,
+    /// In what way.
+    pub kind: LossKind,
+}
+
+/// In what way something was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LossKind {
+    /// Left out.
+    Dropped,
+    /// Brought into the range the upstream accepts.
+    Clamped,
+    /// Said in another way with nearly the same meaning.
+    Approximated,
+    /// A number worked out by us, not said by the upstream.
+    Estimated,
+}
+
+impl LossKind {
+    /// The word in headers, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dropped => "dropped",
+            Self::Clamped => "clamped",
+            Self::Approximated => "approximated",
+            Self::Estimated => "estimated",
+        }
+    }
+}
+
+impl fmt::Display for Loss {
+    /// `dropped logit_bias`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.as_str(), self.path)
+    }
+}
+
+/// Collects losses while a request is translated.
+#[derive(Debug, Default)]
+pub struct Losses(pub Vec<Loss>);
+
+impl Losses {
+    /// Notes a loss at a place of the client's document.
+    pub fn note(&mut self, kind: LossKind, view: View<'_>) {
+        self.at(kind, view.path());
+    }
+
+    /// Notes a loss at a path.
+    pub fn at(&mut self, kind: LossKind, path: impl Into<Cow<'static, str>>) {
+        let loss = Loss { path: path.into(), kind };
+        if !self.0.contains(&loss) {
+            self.0.push(loss);
+        }
+    }
+
+    /// Notes every view of `views` as dropped.
+    pub fn dropped<'a>(&mut self, views: impl IntoIterator<Item = View<'a>>) {
+        for view in views {
+            self.note(LossKind::Dropped, view);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What a configuration means: built once per load, shared by every request that began under it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use heliostat_filters::dialect::{Dialect, Surface};
+
+use super::Secret;
+
+/// A whole configuration. Immutable; a reload builds another.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where operators connect: metrics, health.
+    pub admin_listen: SocketAddr,
+    /// Worker threads of the client listener.
+    pub threads: usize,
+    /// Providers in the order of the file.
+    pub providers: Vec<Arc<Provider>>,
+    /// Named routes (`mcp`), usable as `model`.
+    pub routes: HashMap<String, Route>,
+    /// `fallbacks` as a plain list: tried after any asked model.
+    pub global_fallbacks: Vec<Candidate>,
+    /// `fallbacks` as `{primary, fallback}`: tried after that model.
+    pub primary_fallbacks: Vec<(Candidate, Vec<Candidate>)>,
+    /// Bounds on what a client may send.
+    pub limits: Limits,
+    /// How long a stop waits after saying so, before it closes the listeners.
+    pub drain_notice_ms: u64,
+    /// How long a stop waits for requests in flight.
+    pub drain_deadline_ms: u64,
+    /// What was accepted but has no effect, in words for `check` and the start-up log.
+    pub notices: Vec<String>,
+}
+
+/// A model at a provider.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// Who serves it.
+    pub provider: Arc<Provider>,
+    /// Its name there.
+    pub model: String,
+}
+
+/// A named route.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Tried first.
+    pub primary: Candidate,
+    /// Tried next, in order.
+    pub fallbacks: Vec<Candidate>,
+}
+
+/// Who serves models.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name in the configuration; `google_vertex` is written `vertex` here.
+    pub name: String,
+    /// Its position in [`Snapshot::providers`].
+    pub index: usize,
+    /// Its wire format.
+    pub dialect: &'static dyn Dialect,
+    /// What its surface takes.
+    pub surface: Surface,
+    /// How a credential is put on a request.
+    pub auth: Auth,
+    /// Headers every request carries, such as `anthropic-version`.
+    pub headers: Vec<(&'static str, &'static str)>,
+    /// Its credentials in the order of the file; never empty (one with an empty secret where the provider needs none).
+    pub credentials: Vec<Credential>,
+    /// Clocks of an attempt.
+    pub timeouts: Timeouts,
+    /// Extra attempts at one candidate.
+    pub retry: Retry,
+    /// Bound on requests under way, where one is set.
+    pub concurrency: Option<Concurrency>,
+}
+
+/// How a credential is put on a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// `Authorization: Bearer …`
+    Bearer,
+    /// A header of its own, such as `x-api-key`.
+    Header(&'static str),
+    /// None (a model server on the same host).
+    None,
+}
+
+/// A secret with its share of the traffic.
+#[derive(Debug)]
+pub struct Credential {
+    /// `name`, else the variable's name, else `provider-1`. In headers, logs and metrics; never the secret.
+    pub name: String,
+    /// Its position in [`Provider::credentials`].
+    pub index: usize,
+    /// The secret.
+    pub secret: Secret,
+    /// Share of first attempts, relative to the others'; 0 is never.
+    pub weight: f64,
+    /// Models it may be used for; `None` is all.
+    pub models: Option<Vec<ModelPattern>>,
+    /// Where requests with it go.
+    pub endpoint: Arc<Endpoint>,
+}
+
+/// A model name, or a prefix of it (`gpt-4o*`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelPattern {
+    /// This name.
+    Exact(String),
+    /// Names that begin so.
+    Prefix(String),
+}
+
+/// A base URL, taken apart once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// `https`.
+    pub tls: bool,
+    /// Host name or address, without brackets or port.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// The `Host` header: with the port where it is not the scheme's own.
+    pub authority: String,
+    /// Path prefix without a trailing slash: `/v1`.
+    pub path: String,
+}
+
+/// Clocks of an attempt, in milliseconds. Names and defaults: contract, "Candidates and attempts".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP connect.
+    pub connect_ms: u64,
+    /// TLS handshake.
+    pub tls_ms: u64,
+    /// Until the response header.
+    pub header_ms: u64,
+    /// Until the first content.
+    pub first_content_ms: u64,
+    /// Between contents.
+    pub stall_ms: u64,
+    /// All attempts and the whole reply.
+    pub total_ms: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect_ms: 1_500, tls_ms: 2_000, header_ms: 30_000, first_content_ms: 30_000, stall_ms: 30_000, total_ms: 600_000 }
+    }
+}
+
+/// Extra attempts at one candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// Exactly so many; `None`: each other healthy key once.
+    pub max_retries: Option<u32>,
+    /// Back-off before the same key is tried again: doubled each time, full jitter.
+    pub backoff_initial_ms: u64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { max_retries: None, backoff_initial_ms: 500 }
+    }
+}
+
+/// Bound on requests under way at one provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Concurrency {
+    /// Requests at the same time.
+    pub limit: usize,
+    /// Requests that may wait for a place.
+    pub queue: usize,
+    /// How long one waits.
+    pub queue_ms: u64,
+}
+
+/// Bounds on what a client may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Request body.
+    pub body_bytes: usize,
+    /// Header block.
+    pub header_bytes: usize,
+    /// Header fields.
+    pub header_fields: usize,
+    /// Images in a request.
+    pub images: usize,
+    /// One image, decoded.
+    pub image_bytes: usize,
+    /// JSON nesting.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_bytes: 64 << 20, header_bytes: 64 << 10, header_fields: 100, images: 100, image_bytes: 20 << 20, depth: 128 }
+    }
+}

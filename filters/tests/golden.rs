@@ -10,7 +10,13 @@
 //! `target.json` overrides the candidate: `{"model","image_types","image_urls","tool_ids"}`. Bodies are compared as JSON values; below
 //! the keys of [`ORDERED`] the order of keys counts too. `HELIOSTAT_GOLDEN=write` writes what is expected, to be reviewed.
 
-#![allow(clippy::disallowed_types, reason = "a test may look at what it compares")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says what is wrong by failing"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,13 @@
 //! Recorded traffic of Anthropic, replayed: nothing of a reply or a stream is lost, and requests that one client test made in both
 //! formats translate into each other. The recordings are found at `HELIOSTAT_FIXTURES`; without them these tests say so and pass.
 
-#![allow(clippy::disallowed_types, reason = "an oracle must not be the code under test")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says what is wrong by failing"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -26,7 +26,7 @@ use crate::refusal::Refusal;
 
 /// The dialect.
 #[derive(Debug)]
-pub struct Anthropic;
+pub(super) struct Anthropic;
 
 impl Dialect for Anthropic {
     fn name(&self) -> &'static str {

@@ -161,3 +161,28 @@ impl Body<'_, '_> {
         out.end_object();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::translate;
+    use crate::chat::{CHAT, ChatRequest};
+    use crate::dialect::{Surface, Target};
+    use crate::json::{Document, ScanLimits};
+
+    #[test]
+    fn an_image_moves_as_a_slice_of_the_clients_body() {
+        let image = format!("iVBORw0KGgoA{}", "AAAA".repeat(20_000));
+        let part = format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{image}"}}}}"#);
+        let body = Bytes::from(format!(r#"{{"model":"claude-sonnet-4-5","messages":[{{"role":"user","content":[{part}]}}]}}"#));
+        let document = Document::scan(body.clone(), &CHAT, ScanLimits::default()).expect("JSON");
+        let request = ChatRequest::read(&document).expect("a chat request");
+        let surface = Surface { image_types: vec!["image/png".to_owned()], image_urls: true, tool_ids: true };
+        let translated = translate(&request, &Target { model: "claude-sonnet-4-5", surface: &surface }).expect("it is carried");
+
+        let memory = body.as_ptr_range();
+        let slice = translated.body.pieces.iter().find(|piece| piece.len() == image.len()).expect("a piece of its own");
+        assert!(memory.contains(&slice.as_ptr()), "the image was copied");
+    }
+}

@@ -33,7 +33,7 @@ pub(super) fn parse(url: &str) -> Result<Endpoint, &'static str> {
     let own_port = if tls { 443 } else { 80 };
     let port = match authority.as_str().strip_prefix(authority.host()) {
         Some("") => own_port,
-        _ => authority.port_u16().filter(|port| *port != 0).ok_or("has a port that is none")?,
+        _ => authority.port_u16().filter(|port| *port != 0).ok_or("has a port that cannot be")?,
     };
     if host.is_empty() {
         return Err("names no host");

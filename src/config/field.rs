@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::problem::{Severity, Sink};
+use super::problem::{Position, Severity, Sink};
 use super::tree::{Key, Node, Value};
 use super::value::shown;
 
@@ -10,6 +10,8 @@ use super::value::shown;
 #[derive(Debug, Clone)]
 pub(super) struct Field<'n> {
     node: &'n Node,
+    /// Where to point: at the value, or at the key of one that takes several lines.
+    at: Position,
     path: String,
     sink: &'n Sink,
 }
@@ -24,21 +26,29 @@ pub(super) struct Section<'n> {
 
 impl<'n> Field<'n> {
     pub(super) fn new(node: &'n Node, path: impl Into<String>, sink: &'n Sink) -> Self {
-        Self { node, path: path.into(), sink }
+        Self { node, at: node.at, path: path.into(), sink }
+    }
+
+    fn below(key: &Key, node: &'n Node, parent: &str, sink: &'n Sink) -> Self {
+        let at = match node.value {
+            Value::Plain(_) | Value::Quoted(_) => node.at,
+            Value::Null | Value::List(_) | Value::Map(_) => key.at,
+        };
+        Self { node, at, path: join(parent, &key.text), sink }
     }
 
     /// Reports, and is `None` of any type: `return field.fail("…")`.
     pub(super) fn fail<T>(&self, what: impl Into<String>) -> Option<T> {
-        self.sink.report(Severity::Error, Some(self.node.at), &self.path, what);
+        self.sink.report(Severity::Error, Some(self.at), &self.path, what);
         None
     }
 
     pub(super) fn warn(&self, what: impl Into<String>) {
-        self.sink.report(Severity::Warning, Some(self.node.at), &self.path, what);
+        self.sink.report(Severity::Warning, Some(self.at), &self.path, what);
     }
 
     pub(super) fn notice(&self, what: impl Into<String>) {
-        self.sink.report(Severity::Notice, Some(self.node.at), &self.path, what);
+        self.sink.report(Severity::Notice, Some(self.at), &self.path, what);
     }
 
     /// Opens a map whose keys are `known`; others are reported. Nothing at all is an empty map.
@@ -56,7 +66,7 @@ impl<'n> Field<'n> {
     /// The entries of a map with keys of the operator's choice.
     pub(super) fn entries(&self) -> Vec<(&'n Key, Field<'n>)> {
         let entries = self.map().unwrap_or_default();
-        entries.iter().map(|(key, node)| (key, Field::new(node, join(&self.path, &key.text), self.sink))).collect()
+        entries.iter().map(|(key, node)| (key, Field::below(key, node, &self.path, self.sink))).collect()
     }
 
     pub(super) fn items(&self) -> Option<Vec<Field<'n>>> {
@@ -148,7 +158,7 @@ impl<'n> Section<'n> {
     /// The value of a key; `None` where it is left out.
     pub(super) fn get(&self, key: &str) -> Option<Field<'n>> {
         let (key, node) = self.entries.iter().find(|(known, _)| known.text == key)?;
-        Some(Field::new(node, join(&self.field.path, &key.text), self.field.sink))
+        Some(Field::below(key, node, &self.field.path, self.field.sink))
     }
 
     /// The value of a key that must be there.
@@ -183,9 +193,11 @@ pub(super) fn suggestion(text: &str, known: &[&str]) -> String {
 /// The name that `text` is probably a misspelling of.
 pub(super) fn nearest<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
     let folded = text.to_lowercase();
-    let far = (text.chars().count() / 3).max(2);
+    let length = text.chars().count();
     let distance = |name: &&&'k str| strsim::damerau_levenshtein(&folded, name);
-    known.iter().min_by_key(distance).filter(|name| distance(name) <= far).copied()
+    let near = known.iter().min_by_key(distance).filter(|name| distance(name) <= length.div_ceil(3));
+    let whole_of = || known.iter().find(|name| length >= 4 && name.contains(&folded));
+    near.or_else(whole_of).copied()
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, not negative and below 2^53")]
@@ -197,6 +209,6 @@ fn whole(text: &str) -> Option<u64> {
     })
 }
 
-fn join(path: &str, key: &str) -> String {
+pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { shown(key) } else { format!("{path}.{}", shown(key)) }
 }

@@ -1,6 +1,6 @@
 //! From text to [`Snapshot`].
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use super::candidates;
@@ -139,7 +139,7 @@ fn named(tree: &Node) -> Vec<String> {
     names.map(|(provider, _)| catalogue::canonical(provider).to_owned()).collect()
 }
 
-/// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` (every address), or a port alone (this machine).
+/// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` (every address of IPv4), or a port alone (this machine).
 fn address(field: &Field<'_>) -> Option<SocketAddr> {
     let text = field.text()?;
     if let Ok(port) = text.parse::<u16>() {
@@ -147,7 +147,7 @@ fn address(field: &Field<'_>) -> Option<SocketAddr> {
     }
     let address = match text.rsplit_once(':') {
         Some(("localhost", port)) => port.parse().ok().map(|port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)),
-        Some(("" | "*", port)) => port.parse().ok().map(|port| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)),
+        Some(("" | "*", port)) => port.parse().ok().map(|port| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)),
         _ => text.parse().ok(),
     };
     address.or_else(|| field.fail("is not an address with a port, such as 127.0.0.1:8080"))

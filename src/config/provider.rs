@@ -39,7 +39,7 @@ pub(super) struct Providers {
 
 /// What an entry turned out to be.
 enum Entry {
-    Ready(Provider),
+    Ready(Box<Provider>),
     Inactive,
     Broken,
 }
@@ -52,7 +52,7 @@ impl Providers {
         for (key, field) in field.entries() {
             let name = catalogue::canonical(&key.text);
             if seen.contains(&name) {
-                let _: Option<()> = field.fail(format!("is the same provider as {name}, which is written above"));
+                let _: Option<()> = field.fail(format!("{name} is written above already, by this name or an alias"));
                 continue;
             }
             seen.push(name);
@@ -77,7 +77,7 @@ impl Providers {
 
     fn add(&mut self, name: &str, field: &Field<'_>, scope: &Scope<'_>) {
         match read(name, field, scope).unwrap_or(Entry::Broken) {
-            Entry::Ready(provider) => self.ready.push(Arc::new(Provider { index: self.ready.len(), ..provider })),
+            Entry::Ready(provider) => self.ready.push(Arc::new(Provider { index: self.ready.len(), ..*provider })),
             Entry::Inactive => self.inactive.push(name.to_owned()),
             Entry::Broken => self.broken.push(name.to_owned()),
         }
@@ -112,7 +112,7 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
     let optional = row.auth() == Auth::None || url.is_some();
     let credentials = keys.read(field, section.get("keys"), optional)?;
     let anonymous = credentials.iter().all(|credential| credential.secret.expose().is_empty()) && section.get("keys").is_none();
-    Some(Entry::Ready(Provider {
+    Some(Entry::Ready(Box::new(Provider {
         name: name.to_owned(),
         index: 0,
         dialect,
@@ -123,7 +123,7 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
         timeouts: network.timeouts,
         retry: network.retry,
         concurrency,
-    }))
+    })))
 }
 
 /// A provider that needs no key and was given one takes it as a bearer.

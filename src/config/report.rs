@@ -50,7 +50,7 @@ fn credential(key: &Credential, own_url: &str) -> Vec<String> {
 
 fn attempts(provider: &Provider) -> String {
     let retries = match provider.retry.max_retries {
-        None => "each key once".to_owned(),
+        None => "each other key once".to_owned(),
         Some(extra) => format!("{extra} retries, back-off from {} ms", provider.retry.backoff_initial_ms),
     };
     let clocks = provider.timeouts;
@@ -127,6 +127,6 @@ fn url(endpoint: &Endpoint) -> String {
 
 fn bytes(count: usize) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    let fitting = units.iter().find(|(size, _)| count >= *size && count % size == 0);
+    let fitting = units.iter().find(|(size, _)| count >= *size && count.is_multiple_of(*size));
     fitting.map_or_else(|| format!("{count} bytes"), |(size, unit)| format!("{} {unit}", count / size))
 }

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
+use super::field::join;
 use super::problem::{Position, Severity, Sink};
-use super::value::shown;
 
 /// Nodes of a tree with its aliases unfolded.
 const MAX_NODES: usize = 100_000;
@@ -64,13 +64,15 @@ struct Builder<'t> {
     events: Parser<'t, StrInput<'t>>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    /// The key path of the part being read.
+    path: String,
     sink: &'t Sink,
 }
 
 impl<'t> Builder<'t> {
     fn new(text: &'t str, sink: &'t Sink) -> Self {
         let options = granit_parser::options! { emit_comments: false, flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
-        Self { events: Parser::new_from_str_with_options(text, options), anchors: HashMap::new(), nodes: 0, sink }
+        Self { events: Parser::new_from_str_with_options(text, options), anchors: HashMap::new(), nodes: 0, path: String::new(), sink }
     }
 
     fn document(&mut self) -> Result<Node, Stop> {
@@ -117,12 +119,22 @@ impl<'t> Builder<'t> {
         Ok(node)
     }
 
+    fn node_at(&mut self, path: String, event: Event<'t>, at: Position) -> Result<Node, Stop> {
+        let outer = std::mem::replace(&mut self.path, path);
+        let node = self.node(event, at);
+        self.path = outer;
+        node
+    }
+
     fn list(&mut self) -> Result<Value, Stop> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
                 (Event::SequenceEnd, _) => return Ok(Value::List(items)),
-                (event, at) => items.push(self.node(event, at)?),
+                (event, at) => {
+                    let path = format!("{}[{}]", self.path, items.len());
+                    items.push(self.node_at(path, event, at)?);
+                }
             }
         }
     }
@@ -139,11 +151,12 @@ impl<'t> Builder<'t> {
                 _ => return Err(Stop { at, what: "a key must be text".to_owned() }),
             };
             let (event, at) = self.next()?;
-            let node = self.node(event, at)?;
+            let path = join(&self.path, &key.text);
+            let node = self.node_at(path.clone(), event, at)?;
             match entries.iter().find(|(known, _)| known.text == key.text) {
                 Some((first, _)) => {
                     let what = format!("written twice; the first is on line {}", first.at.line);
-                    self.sink.report(Severity::Error, Some(key.at), &shown(&key.text), what);
+                    self.sink.report(Severity::Error, Some(key.at), &path, what);
                 }
                 None => entries.push((key, node)),
             }

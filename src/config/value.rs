@@ -44,10 +44,10 @@ impl<'e> Vault<'e> {
     pub(super) fn secret(&self, field: &Field<'_>) -> Option<Found> {
         let text = field.text()?;
         if let Some(name) = text.strip_prefix("env.") {
-            return self.from_variable(field, name);
+            return self.variable_secret(field, name);
         }
         if let Some(path) = text.strip_prefix("file.") {
-            return self.from_file(field, path);
+            return self.file_secret(field, path);
         }
         if text.starts_with('$') {
             return field.fail("to read a variable, write env.NAME");
@@ -58,7 +58,7 @@ impl<'e> Vault<'e> {
         Some(Found { secret: sendable(field, text)?, variable: None })
     }
 
-    fn from_variable(&self, field: &Field<'_>, name: &str) -> Option<Found> {
+    fn variable_secret(&self, field: &Field<'_>, name: &str) -> Option<Found> {
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             return field.fail("env. must be followed by a variable's name: letters, digits and _");
         }
@@ -70,7 +70,7 @@ impl<'e> Vault<'e> {
         Some(Found { secret, variable: Some(name.to_owned()) })
     }
 
-    fn from_file(&self, field: &Field<'_>, path: &str) -> Option<Found> {
+    fn file_secret(&self, field: &Field<'_>, path: &str) -> Option<Found> {
         let secret = match self.environment.file(path) {
             Ok(text) if text.trim().is_empty() => return field.fail(format!("the file {path} is empty")),
             Ok(text) => sendable(field, text.trim())?,

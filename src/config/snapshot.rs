@@ -7,6 +7,7 @@ use std::sync::Arc;
 use heliostat_filters::dialect::{Dialect, Surface};
 
 use super::Secret;
+use super::inactive::{Governance, Observability, SemanticCache};
 
 /// A whole configuration. Immutable; a reload builds another.
 #[derive(Debug)]
@@ -31,8 +32,27 @@ pub struct Snapshot {
     pub drain_notice_ms: u64,
     /// How long a stop waits for requests in flight.
     pub drain_deadline_ms: u64,
+    /// Who may call; empty is anybody.
+    pub client_keys: Vec<ClientKey>,
+    /// The operator's word that anybody may, on a listener that others can reach.
+    pub allow_anonymous: bool,
+    /// Accepted and not yet active.
+    pub semantic_cache: Option<SemanticCache>,
+    /// Accepted and not yet active.
+    pub governance: Option<Governance>,
+    /// Accepted and not yet active.
+    pub observability: Option<Observability>,
     /// What was accepted but has no effect, in words for `check` and the start-up log.
     pub notices: Vec<String>,
+}
+
+/// A caller's key.
+#[derive(Debug, Clone)]
+pub struct ClientKey {
+    /// A label for logs and metrics; never the secret.
+    pub name: String,
+    /// What the caller presents. Compare it in constant time.
+    pub secret: Secret,
 }
 
 /// A model at a provider.

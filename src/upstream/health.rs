@@ -1,6 +1,6 @@
 //! What a provider's faults left behind: a cool-down, a switch-off, a probe under way.
 //!
-//! A [`Cell`] holds it for one credential, or for one model of a provider (overload). Time comes in as an argument.
+//! A `Cell` holds it for one credential, or for one model of a provider (overload). Time comes in as an argument.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -40,15 +40,17 @@ impl Gates {
     /// One whose bound changed gets a new gate, so that until the requests under way have ended both bounds may be used up.
     #[must_use]
     pub fn build(snapshot: &Snapshot, previous: Option<&Self>) -> Self {
+        let bounds = snapshot.providers.iter().map(|provider| (provider.name.as_str(), provider.concurrency));
+        Self::build_from(bounds, previous)
+    }
+
+    fn build_from<'a>(bounds: impl Iterator<Item = (&'a str, Option<Concurrency>)>, previous: Option<&Self>) -> Self {
         let kept = |name: &str, bound| {
             let (_, gate) = previous?.0.iter().find(|(former, _)| former == name)?;
             gate.clone().filter(|gate| gate.bound == bound)
         };
         let gate = |name: &str, bound| kept(name, bound).unwrap_or_else(|| Arc::new(Gate::new(bound)));
-        let of = |provider: &Arc<crate::config::Provider>| {
-            (provider.name.clone(), provider.concurrency.map(|bound| gate(&provider.name, bound)))
-        };
-        Self(snapshot.providers.iter().map(of).collect())
+        Self(bounds.map(|(name, bound)| (name.to_owned(), bound.map(|bound| gate(name, bound)))).collect())
     }
 
     /// The gate of the provider with this index, if it is bounded.
@@ -168,5 +170,17 @@ mod tests {
         assert_eq!(gate.waiting(), 0);
         drop(inside);
         assert!(gate.enter(Instant::now()).await.is_ok());
+    }
+
+    #[test]
+    fn an_unchanged_bound_keeps_its_gate_over_a_reload() {
+        let bound = Concurrency { limit: 1, queue: 1, queue_ms: 1 };
+        let named = |name: &str, bound| Gates::build_from([(name, Some(bound)), ("free", None)].into_iter(), None);
+        let first = named("p", bound);
+        let again = Gates::build_from([("p", Some(bound))].into_iter(), Some(&first));
+        assert!(std::ptr::eq(first.of(0).unwrap(), again.of(0).unwrap()));
+        assert!(first.of(1).is_none() && first.of(2).is_none());
+        let wider = Gates::build_from([("p", Some(Concurrency { limit: 2, ..bound }))].into_iter(), Some(&first));
+        assert!(!std::ptr::eq(first.of(0).unwrap(), wider.of(0).unwrap()));
     }
 }

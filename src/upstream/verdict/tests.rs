@@ -117,7 +117,8 @@ fn after(seconds: u64, outcome: Outcome) -> AttemptFault {
 fn the_final_status() {
     let skipped = |skip| fault(Outcome::Skipped(skip));
     let limited = Fault(F::RateLimited);
-    let table: &[(&[AttemptFault], u16, &str, Option<u64>, bool)] = &[
+    type Row<'a> = (&'a [AttemptFault], u16, &'static str, Option<u64>, bool);
+    let table: &[Row<'_>] = &[
         (&[after(9, limited), after(4, limited)], 429, "rate_limit_exceeded", Some(4), true),
         (&[after(90, limited)], 429, "rate_limit_exceeded", Some(90), false),
         (&[fault(limited)], 429, "rate_limit_exceeded", None, false),

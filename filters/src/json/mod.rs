@@ -2,8 +2,15 @@
 
 mod document;
 mod literal;
+mod path;
+mod scan;
 mod splice;
+mod view;
 
-pub use document::{Document, Kind, ScanError, ScanLimits, Shape, View};
+pub use document::{Document, Kind, ScanError, ScanLimits, Shape};
 pub use literal::Literal;
 pub use splice::{Pieces, Splice};
+pub use view::View;
+
+#[cfg(test)]
+mod tests;

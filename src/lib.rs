@@ -2,5 +2,8 @@
 //!
 //! SKELETON: the architecture, the life of a request and the lexicon are written here when the first version stands.
 
+pub mod admin;
 pub mod config;
+pub mod readiness;
+pub mod telemetry;
 pub mod upstream;

@@ -4,6 +4,9 @@
 
 pub mod admin;
 pub mod config;
+pub mod drain;
+pub mod live;
+pub mod proxy;
 pub mod readiness;
 pub mod telemetry;
 pub mod upstream;

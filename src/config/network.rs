@@ -42,10 +42,12 @@ impl Network {
 
     fn read_timeouts(&mut self, network: &Section<'_>) {
         let Some(section) = network.get("timeouts").and_then(|field| field.section(TIMEOUTS)) else { return };
+        let mut said_header_ms = self.timeouts.header_ms.unwrap_or_default();
         let Timeouts { connect_ms, tls_ms, header_ms, first_content_ms, stall_ms, total_ms } = &mut self.timeouts;
-        for (key, target) in TIMEOUTS.iter().zip([connect_ms, tls_ms, header_ms, first_content_ms, stall_ms, total_ms]) {
+        for (key, target) in TIMEOUTS.iter().zip([connect_ms, tls_ms, &mut said_header_ms, first_content_ms, stall_ms, total_ms]) {
             section.milliseconds(key, 1, target);
         }
+        *header_ms = (said_header_ms > 0).then_some(said_header_ms);
     }
 }
 

@@ -157,8 +157,8 @@ pub struct Timeouts {
     pub connect_ms: u64,
     /// TLS handshake.
     pub tls_ms: u64,
-    /// Until the response header.
-    pub header_ms: u64,
+    /// Until the response header. Where nothing is set: 30 s for a stream; a whole reply comes with its header, and has only the total.
+    pub header_ms: Option<u64>,
     /// Until the first content.
     pub first_content_ms: u64,
     /// Between contents.
@@ -167,9 +167,14 @@ pub struct Timeouts {
     pub total_ms: u64,
 }
 
+impl Timeouts {
+    /// Until the response header of a stream, where nothing is set.
+    pub const STREAM_HEADER_MS: u64 = 30_000;
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect_ms: 1_500, tls_ms: 2_000, header_ms: 30_000, first_content_ms: 30_000, stall_ms: 30_000, total_ms: 600_000 }
+        Self { connect_ms: 1_500, tls_ms: 2_000, header_ms: None, first_content_ms: 30_000, stall_ms: 30_000, total_ms: 600_000 }
     }
 }
 

@@ -94,7 +94,8 @@ pub fn authenticate<'s>(headers: &HeaderMap, snapshot: &'s Snapshot) -> Result<O
         return Err(Problem::new(401, "missing_api_key", message));
     };
     // Every key is compared, in a time that does not depend on where they differ.
-    let known = snapshot.client_keys.iter().fold(None, |found, key| if same(key.secret.expose().as_bytes(), offered) { Some(key) } else { found });
+    let known =
+        snapshot.client_keys.iter().fold(None, |found, key| if same(key.secret.expose().as_bytes(), offered) { Some(key) } else { found });
     match known {
         Some(key) => Ok(Some(&key.name)),
         None => Err(Problem::new(401, "invalid_api_key", "Incorrect API key provided. Use one of the gateway's client keys.")),
@@ -104,7 +105,8 @@ pub fn authenticate<'s>(headers: &HeaderMap, snapshot: &'s Snapshot) -> Result<O
 /// The client's `x-request-id` if it is harmless, else a new one.
 #[must_use]
 pub fn request_id(headers: &HeaderMap) -> String {
-    let harmless = |id: &&str| !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
+    let harmless =
+        |id: &&str| !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
     match headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(harmless) {
         Some(id) => id.to_owned(),
         None => format!("req_{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),

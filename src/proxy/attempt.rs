@@ -162,6 +162,8 @@ pub struct AttemptRecord {
     pub credential: String,
     /// The status, or a word for what happened: `timeout`, `refused`, `skipped …`.
     pub word: Cow<'static, str>,
+    /// `ok`, `client_gone`, or the failure's label: the metric's word.
+    pub outcome: &'static str,
     /// How long it took.
     pub took: Duration,
 }
@@ -305,7 +307,12 @@ impl Interrupt {
         match self {
             Self::ClientGone => Ended::ClientGone,
             Self::Deadline => {
-                let fault = transport(504, FaultKind::Timeout, format!("The provider did not answer in time ({}).", Outcome::Timeout(phase).label()), "upstream_timeout");
+                let fault = transport(
+                    504,
+                    FaultKind::Timeout,
+                    format!("The provider did not answer in time ({}).", Outcome::Timeout(phase).label()),
+                    "upstream_timeout",
+                );
                 failed(Outcome::Timeout(phase), fault)
             }
         }

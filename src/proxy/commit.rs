@@ -10,8 +10,8 @@ use pingora_proxy::Session;
 use super::attempt::{self, Ended, Ready, Streaming, Translated};
 use super::context::Context;
 use super::failover::End;
-use super::relay::{self, RelayClocks, Relayed};
 use super::headers;
+use super::relay::{self, RelayClocks, Relayed};
 use crate::config::Candidate;
 use crate::upstream::pool::Pool;
 

@@ -90,6 +90,14 @@ struct Prepared {
     reply: ReplyContext,
 }
 
+/// What there is to record of an attempt.
+struct Mark<'m> {
+    credential: &'m str,
+    word: Cow<'static, str>,
+    outcome: &'static str,
+    took: Duration,
+}
+
 enum Next {
     Candidate,
     End(End),
@@ -170,7 +178,12 @@ impl<'a> Failover<'a> {
             let failure = match ended {
                 Ok(end) => return Ok(Next::End(end)),
                 Err(Ended::ClientGone) => {
-                    self.record(context, candidate, &credential.name, "client_gone".into(), began.elapsed());
+                    let word = "client_gone";
+                    self.record(
+                        context,
+                        candidate,
+                        Mark { credential: &credential.name, word: word.into(), outcome: word, took: began.elapsed() },
+                    );
                     return Ok(Next::End(End::ClientGone));
                 }
                 Err(Ended::Failed(failure)) => *failure,
@@ -284,7 +297,8 @@ impl<'a> Failover<'a> {
         };
         let used = Used { provider, credential: credential.index, model: &candidate.model };
         self.live.lanes.success(&used, began);
-        self.record(context, candidate, &credential.name, ready.head().status.to_string().into(), began.elapsed());
+        let word = ready.head().status.to_string().into();
+        self.record(context, candidate, Mark { credential: &credential.name, word, outcome: "ok", took: began.elapsed() });
         context.outcome.served_by = Some((provider.name.clone(), candidate.model.clone()));
         context.outcome.losses.clone_from(&prepared.translated.losses);
         commit::answer(session, context, ready, terms, &self.gateway.pool).await.map(Ok)
@@ -304,7 +318,8 @@ impl<'a> Failover<'a> {
     ) -> Step {
         let now = Instant::now();
         let fault = failure.attempt_fault();
-        self.record(context, candidate, &credential.name, failure.word(), began.elapsed());
+        let mark = Mark { credential: &credential.name, word: failure.word(), outcome: failure.outcome.label(), took: began.elapsed() };
+        self.record(context, candidate, mark);
         log::info!(
             "{} {}/{} with {}: {}: {}",
             context.request_id,
@@ -407,19 +422,27 @@ impl<'a> Failover<'a> {
     }
 
     fn skip(&mut self, context: &mut Context, candidate: &Candidate, skip: Skip, wait: Option<Duration>, why: &str) -> Next {
-        self.record(context, candidate, "", format!("skipped {why}").into(), Duration::ZERO);
-        self.exhausted.faults.push(AttemptFault { outcome: Outcome::Skipped(skip), status: None, retry_after: wait });
+        let outcome = Outcome::Skipped(skip);
+        self.record(
+            context,
+            candidate,
+            Mark { credential: "", word: format!("skipped {why}").into(), outcome: outcome.label(), took: Duration::ZERO },
+        );
+        self.exhausted.faults.push(AttemptFault { outcome, status: None, retry_after: wait });
         Next::Candidate
     }
 
-    fn record(&self, context: &mut Context, candidate: &Candidate, credential: &str, word: Cow<'static, str>, took: Duration) {
-        context.outcome.attempts.push(AttemptRecord {
+    fn record(&self, context: &mut Context, candidate: &Candidate, mark: Mark<'_>) {
+        let record = AttemptRecord {
             provider: candidate.provider.name.clone(),
             model: candidate.model.clone(),
-            credential: credential.to_owned(),
-            word,
-            took,
-        });
+            credential: mark.credential.to_owned(),
+            word: mark.word,
+            outcome: mark.outcome,
+            took: mark.took,
+        };
+        self.gateway.telemetry.attempt(&super::finish::attempt(&record));
+        context.outcome.attempts.push(record);
     }
 }
 

@@ -15,7 +15,8 @@ use crate::upstream::retry_after as wait;
 const LIST_BYTES: usize = 1024;
 
 /// Provider headers that come back: rate limits, waiting times, processing times. Prefixes end in `-`.
-const COMES_BACK: &[&str] = &["x-ratelimit-", "anthropic-ratelimit-", "retry-after", "retry-after-ms", "openai-processing-ms", "openai-version", "x-should-retry"];
+const COMES_BACK: &[&str] =
+    &["x-ratelimit-", "anthropic-ratelimit-", "retry-after", "retry-after-ms", "openai-processing-ms", "openai-version", "x-should-retry"];
 
 /// Headers a provider names its request with.
 const UPSTREAM_IDS: &[&str] = &["x-request-id", "request-id", "x-goog-request-id"];

@@ -90,7 +90,8 @@ fn check_images(document: &Document, limits: &Limits) -> Result<(), Problem> {
             continue;
         }
         if matches!(image::read(view), Ok(ImageSource::Inline(inline)) if inline.decoded_bytes > limits.image_bytes) {
-            let message = format!("The image is larger than {} bytes. Send a smaller one, or raise limits.image_bytes.", limits.image_bytes);
+            let message =
+                format!("The image is larger than {} bytes. Send a smaller one, or raise limits.image_bytes.", limits.image_bytes);
             return Err(Problem::new(400, "image_too_large", message).at(view.path()));
         }
     }
@@ -122,7 +123,9 @@ fn milliseconds(headers: &HeaderMap, name: &'static str) -> Result<Option<Durati
     let Some(value) = headers.get(name) else { return Ok(None) };
     match value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok()).filter(|ms| (1..=86_400_000).contains(ms)) {
         Some(ms) => Ok(Some(Duration::from_millis(ms))),
-        None => Err(Problem::new(400, "invalid_header", format!("{name} must be a whole number of milliseconds from 1 to 86400000.")).at(name)),
+        None => {
+            Err(Problem::new(400, "invalid_header", format!("{name} must be a whole number of milliseconds from 1 to 86400000.")).at(name))
+        }
     }
 }
 

@@ -197,7 +197,13 @@ async fn begin_stream(session: &mut Session, context: &mut Context, streaming: &
     session.as_downstream_mut().write_response_header(Box::new(header)).await
 }
 
-async fn remainder(session: &mut Session, context: &mut Context, mut lease: Lease, pool: &Pool, clocks: RelayClocks) -> pingora::Result<()> {
+async fn remainder(
+    session: &mut Session,
+    context: &mut Context,
+    mut lease: Lease,
+    pool: &Pool,
+    clocks: RelayClocks,
+) -> pingora::Result<()> {
     loop {
         let until = clocks.total.min(Instant::now() + clocks.stall);
         let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };

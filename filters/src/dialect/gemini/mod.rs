@@ -1,8 +1,10 @@
 //! Google's generateContent, on AI Studio and Vertex.
 
+mod arguments;
 mod calls;
 mod contents;
 mod error;
+mod finish;
 mod generation;
 mod media;
 mod models;
@@ -13,6 +15,7 @@ mod schema;
 mod signature;
 mod stream;
 mod tools;
+mod wire;
 
 use bytes::Bytes;
 

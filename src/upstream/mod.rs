@@ -1,0 +1,7 @@
+//! Everything between the gateway and a provider: connections, names, the choice of a credential, and what a failure means.
+
+pub mod connection;
+pub mod dns;
+pub mod framing;
+pub mod head;
+pub mod pool;

@@ -42,24 +42,23 @@ pub(super) fn read<'a>(body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Faul
 
 /// Adds what happened to the reply; hands back a failure.
 fn collect<'a>(reply: &mut Reply<'a>, choices: &mut Choices<'a>, event: StreamEvent<'a>) -> Option<Fault> {
-    let mut of = |index| choices.entry(index).or_insert_with(|| Choice { index, ..Choice::default() });
     match event {
         StreamEvent::Start { id, model } => (reply.id, reply.model) = (id, model),
-        StreamEvent::Text { choice, text } => of(choice).text.push(text),
-        StreamEvent::Reasoning { choice, text } => of(choice).reasoning.push(Reasoning::Text { text, signature: None }),
-        StreamEvent::ReasoningSignature { choice, signature } => sign(of(choice), signature),
-        StreamEvent::ReasoningEncrypted { choice, data } => of(choice).reasoning.push(Reasoning::Encrypted { data }),
+        StreamEvent::Text { choice, text } => of(choices, choice).text.push(text),
+        StreamEvent::Reasoning { choice, text } => of(choices, choice).reasoning.push(Reasoning::Text { text, signature: None }),
+        StreamEvent::ReasoningSignature { choice, signature } => sign(of(choices, choice), signature),
+        StreamEvent::ReasoningEncrypted { choice, data } => of(choices, choice).reasoning.push(Reasoning::Encrypted { data }),
         StreamEvent::ToolStart { choice, index: _, id, name, thought_signature } => {
             let arguments = Literal::quote("{}");
-            of(choice).tool_calls.push(ReplyToolCall { id, name, arguments, thought_signature });
+            of(choices, choice).tool_calls.push(ReplyToolCall { id, name, arguments, thought_signature });
         }
         StreamEvent::ToolArguments { choice, index: _, fragment } => {
-            if let Some(call) = of(choice).tool_calls.last_mut() {
+            if let Some(call) = of(choices, choice).tool_calls.last_mut() {
                 call.arguments = fragment;
             }
         }
-        StreamEvent::Image { choice, media_type, base64 } => of(choice).images.push(ReplyImage { media_type, base64 }),
-        StreamEvent::Finish { choice, reason } => of(choice).finish = Some(reason),
+        StreamEvent::Image { choice, media_type, base64 } => of(choices, choice).images.push(ReplyImage { media_type, base64 }),
+        StreamEvent::Finish { choice, reason } => of(choices, choice).finish = Some(reason),
         StreamEvent::Usage(usage) => reply.usage = Some(usage),
         StreamEvent::Lost(loss) => reply.losses.push(loss),
         StreamEvent::Failed(fault) => return Some(fault),
@@ -83,4 +82,8 @@ fn settled(mut choice: Choice<'_>) -> Choice<'_> {
         choice.text.push(Literal::quote(""));
     }
     choice
+}
+
+fn of<'c, 'a>(choices: &'c mut Choices<'a>, index: u32) -> &'c mut Choice<'a> {
+    choices.entry(index).or_insert_with(|| Choice { index, ..Choice::default() })
 }

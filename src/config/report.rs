@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::snapshot::{Candidate, Credential, Endpoint, ModelPattern, Provider, Snapshot};
+use super::snapshot::{Candidate, Credential, Endpoint, ModelPattern, Provider, Snapshot, Timeouts};
 
 /// Describes a configuration in columns, for people.
 #[must_use]
@@ -56,7 +56,12 @@ fn attempts(provider: &Provider) -> String {
     let clocks = provider.timeouts;
     format!(
         "{retries}; connect {} ms, tls {}, header {}, first content {}, stall {}, total {}",
-        clocks.connect_ms, clocks.tls_ms, clocks.header_ms, clocks.first_content_ms, clocks.stall_ms, clocks.total_ms
+        clocks.connect_ms,
+        clocks.tls_ms,
+        clocks.header_ms.unwrap_or(Timeouts::STREAM_HEADER_MS),
+        clocks.first_content_ms,
+        clocks.stall_ms,
+        clocks.total_ms
     )
 }
 

@@ -75,7 +75,7 @@ pub fn retry_after(head: &Head, fault: &Fault) -> Option<Duration> {
 
 /// `openai/gpt-4o#OPENAI_KEY_PRIMARY;529;12ms`
 fn attempt(record: &AttemptRecord) -> String {
-    let AttemptRecord { provider, model, credential, word, took } = record;
+    let AttemptRecord { provider, model, credential, word, took, .. } = record;
     let hash = if credential.is_empty() { "" } else { "#" };
     format!("{provider}/{model}{hash}{credential};{word};{}ms", took.as_millis())
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use heliostat_filters::chat::{self, CHAT};
+use heliostat_filters::chat::{self, CHAT, FallbackRef};
 use heliostat_filters::image::{self, ImageSource};
 use heliostat_filters::json::{Document, ScanLimits};
 use http::HeaderMap;
@@ -58,12 +58,16 @@ fn of_body(document: &Document, snapshot: &Snapshot) -> Result<Option<Vec<Candid
     let Some(listed) = chat::fallbacks(document)? else { return Ok(None) };
     let mut candidates = Vec::with_capacity(listed.len());
     for (index, fallback) in listed.iter().enumerate() {
-        match snapshot.resolve(&fallback.name()) {
+        let name = match fallback {
+            FallbackRef::Name(name) => name.clone(),
+            FallbackRef::Pair { provider, model } => format!("{provider}/{model}").into(),
+        };
+        match snapshot.resolve(&name) {
             Resolution::Candidate(candidate) => candidates.push(candidate),
             // Not recursive: a route stands for its primary.
             Resolution::Route(route) => candidates.push(route.primary.clone()),
             Resolution::Unknown { known } => {
-                return Err(Problem { status: 400, ..unknown_model(&fallback.name(), &known, &format!("fallbacks[{index}]")) });
+                return Err(Problem { status: 400, ..unknown_model(&name, &known, &format!("fallbacks[{index}]")) });
             }
         }
     }

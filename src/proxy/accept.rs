@@ -13,10 +13,8 @@ pub enum Ask {
     Chat,
     /// `GET /v1/models`
     Models,
-    /// Liveness.
+    /// Liveness or readiness.
     Health,
-    /// Readiness.
-    Ready,
 }
 
 /// Endpoints: path, method, what it is.
@@ -25,8 +23,6 @@ const ENDPOINTS: &[(&str, Method, Ask)] = &[
     ("/chat/completions", Method::POST, Ask::Chat),
     ("/v1/models", Method::GET, Ask::Models),
     ("/models", Method::GET, Ask::Models),
-    ("/healthz", Method::GET, Ask::Health),
-    ("/readyz", Method::GET, Ask::Ready),
 ];
 
 /// Headers a client may carry its key in, with the scheme before it.
@@ -39,7 +35,7 @@ impl Ask {
         match self {
             Self::Chat => "chat",
             Self::Models => "models",
-            Self::Health | Self::Ready => "health",
+            Self::Health => "health",
         }
     }
 }

@@ -14,10 +14,8 @@ use crate::upstream::verdict::{Outcome, Scope, Skip, conclude};
 /// The client cannot be written to.
 pub async fn answer(session: &mut Session, context: &mut Context, exhausted: Exhausted) -> pingora::Result<()> {
     let made = exhausted.faults.iter().filter(|fault| !matches!(fault.outcome, Outcome::Skipped(_))).count();
-    if made == 0 {
-        if let Some(refusal) = exhausted.refusals.first().filter(|_| only_unfit(&exhausted)) {
-            return reply::problem(session, context, &Problem::from(refusal.clone())).await;
-        }
+    if let Some(refusal) = exhausted.refusals.first().filter(|_| made == 0 && only_unfit(&exhausted)) {
+        return reply::problem(session, context, &Problem::from(refusal.clone())).await;
     }
     if made == 1 && exhausted.last_same_dialect && exhausted.last.as_ref().is_some_and(|failure| failure.answer.is_some()) {
         return as_it_is(session, context, exhausted).await;

@@ -31,8 +31,9 @@ use self::accept::Ask;
 use self::context::{Context, Outcome};
 use self::failover::{End, Failover};
 use self::problem::Problem;
-use crate::drain::Drain;
+use crate::drain::Flights;
 use crate::live::Live;
+use crate::readiness::Readiness;
 use crate::telemetry::Telemetry;
 use crate::upstream::pool::Pool;
 
@@ -47,8 +48,10 @@ pub struct Gateway {
     pub pool: Arc<Pool>,
     /// Where events go.
     pub telemetry: Arc<Telemetry>,
-    /// Whether the process is on its way out, and who is still in flight.
-    pub drain: Arc<Drain>,
+    /// Whether the process wants traffic.
+    pub readiness: Arc<Readiness>,
+    /// Who is in flight.
+    pub flights: Arc<Flights>,
 }
 
 #[async_trait]
@@ -64,7 +67,7 @@ impl ProxyHttp for Gateway {
             client: None,
             call: None,
             outcome: Outcome::default(),
-            _in_flight: self.drain.enter(),
+            _in_flight: self.flights.enter(),
         }
     }
 
@@ -78,7 +81,7 @@ impl ProxyHttp for Gateway {
         let client = session.as_downstream_mut();
         client.set_write_timeout(Some(CLIENT_WRITE));
         client.set_pipelining_enabled(true);
-        if self.drain.is_draining() {
+        if self.readiness.is_draining() {
             client.set_keepalive(None);
         }
         Ok(())
@@ -89,9 +92,10 @@ impl ProxyHttp for Gateway {
         match self.admit(session, context).await {
             Ok(Ask::Chat) => return Ok(false),
             Ok(Ask::Models) => reply::models(session, context).await?,
-            Ok(Ask::Health) => reply::text(session, context, 200, "ok\n").await?,
-            Ok(Ask::Ready) if self.drain.is_draining() => reply::text(session, context, 503, "draining\n").await?,
-            Ok(Ask::Ready) => reply::text(session, context, 200, "ready\n").await?,
+            Ok(Ask::Health) => {
+                let (status, body) = self.readiness.answer(session.req_header().uri.path()).unwrap_or((404, "{}\n"));
+                reply::json(session, context, status, body).await?;
+            }
             Err(problem) => reply::problem(session, context, &problem).await?,
         }
         Ok(true)
@@ -134,9 +138,12 @@ impl Gateway {
         let live = context.live.clone();
         let limits = &live.snapshot.limits;
         accept::bounds(&session.req_header().headers, limits)?;
-        let ask = accept::endpoint(session)?;
+        let ask = match self.readiness.answer(session.req_header().uri.path()) {
+            Some(_) => Ask::Health,
+            None => accept::endpoint(session)?,
+        };
         context.endpoint = ask.name();
-        if matches!(ask, Ask::Health | Ask::Ready) {
+        if ask == Ask::Health {
             return Ok(ask);
         }
         context.client = accept::authenticate(&session.req_header().headers, &live.snapshot)?.map(str::to_owned);

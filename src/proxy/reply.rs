@@ -43,13 +43,13 @@ pub async fn models(session: &mut Session, context: &mut Context) -> pingora::Re
     send(session, context, header, "application/json", body).await
 }
 
-/// Answers with a word.
+/// Answers with a constant.
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn text(session: &mut Session, context: &mut Context, status: u16, text: &'static str) -> pingora::Result<()> {
+pub async fn json(session: &mut Session, context: &mut Context, status: u16, body: &'static str) -> pingora::Result<()> {
     let header = headers::base(status, context)?;
-    send(session, context, header, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes())).await
+    send(session, context, header, "application/json", Bytes::from_static(body.as_bytes())).await
 }
 
 /// Writes a whole answer.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::asked::Asked;
 use super::exchange::{Body, Event, Format, Page, Part, Refusal};
@@ -66,7 +67,7 @@ impl Script {
     pub(super) fn of(format: &dyn Format, served: Result<Page, Refusal>, id: &str) -> Self {
         let mut script = match served {
             Err(refusal) => Self::error(format, &refusal),
-            Ok(Page::Json(value)) => Self::whole("application/json", value.to_string().into()),
+            Ok(Page::Json(value)) => Self::whole("application/json", written(&value)),
             Ok(Page::Chat(asked, body)) => {
                 let mut script = match Fault::of(&asked.model) {
                     Some(fault) => Self::faulty(format, body, fault),
@@ -90,13 +91,13 @@ impl Script {
     }
 
     fn error(format: &dyn Format, refusal: &Refusal) -> Self {
-        let script = Self::whole("application/json", format.error(refusal).to_string().into());
+        let script = Self::whole("application/json", written(&format.error(refusal)));
         Self { status: refusal.status, ..script }
     }
 
     fn healthy(body: Body) -> Self {
         match body {
-            Body::Plain(value) => Self::whole("application/json", value.to_string().into()),
+            Body::Plain(value) => Self::whole("application/json", written(&value)),
             Body::Stream(media_type, events) => {
                 Self::stepwise(media_type, events.into_iter().map(|event| Step::Send(event.bytes)).collect())
             }
@@ -148,6 +149,11 @@ impl Script {
     }
 }
 
+/// JSON as OpenAI and Google write it: on several lines, for people to read.
+fn written(value: &Value) -> Bytes {
+    format!("{value:#}\n").into()
+}
+
 fn simulated(status: u16) -> Refusal {
     Refusal::new(status, MESSAGES.iter().find(|(known, _)| *known == status).map_or("Simulated error", |(_, message)| message))
 }
@@ -157,7 +163,7 @@ fn events_of(body: Body) -> (&'static str, Vec<Event>) {
     match body {
         Body::Stream(media_type, events) => (media_type, events),
         Body::Plain(value) => {
-            let whole = Bytes::from(value.to_string());
+            let whole = written(&value);
             let size = whole.len().div_ceil(PIECES).max(1);
             let mut events: Vec<Event> =
                 whole.chunks(size).map(|piece| Event { part: Part::Content, bytes: whole.slice_ref(piece) }).collect();

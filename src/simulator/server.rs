@@ -128,7 +128,7 @@ impl Line {
             Opening::Never => pending().await,
             Opening::Reset => {
                 self.broken.notify_one();
-                pending().await
+                pending::<()>().await;
             }
         }
         let mut response = Response::new(self.body(script.steps, ticket));

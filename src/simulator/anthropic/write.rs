@@ -23,7 +23,7 @@ fn plain(asked: &Asked, answer: &Answer) -> Value {
         content.push(json!({"type": "text", "text": answer.text}));
     }
     content.extend(answer.calls.iter().map(|call| tool_use(call, &call.arguments)));
-    let mut message = head(asked, usage(answer.usage));
+    let mut message = head(asked, answer.usage);
     if let Some(fields) = message.as_object_mut() {
         fields.insert("content".to_owned(), content.into());
         fields.insert("stop_reason".to_owned(), stop_reason(answer.finish).into());
@@ -32,17 +32,17 @@ fn plain(asked: &Asked, answer: &Answer) -> Value {
 }
 
 /// A message before anything is said.
-fn head(asked: &Asked, usage: Value) -> Value {
+fn head(asked: &Asked, usage: Usage) -> Value {
     json!({
         "id": format!("msg_sim{}", asked.turns), "type": "message", "role": "assistant", "model": asked.model,
-        "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage,
+        "content": [], "stop_reason": null, "stop_sequence": null, "usage": self::usage(usage),
     })
 }
 
 fn stream(asked: &Asked, answer: &Answer) -> Vec<Event> {
     let start = Usage { output: 1, ..answer.usage };
     let mut events = vec![
-        event(Part::Preface, &json!({"type": "message_start", "message": head(asked, usage(start))})),
+        event(Part::Preface, &json!({"type": "message_start", "message": head(asked, start)})),
         Event { part: Part::Preface, bytes: Bytes::from_static(b"event: ping\ndata: {\"type\": \"ping\"}\n\n") },
     ];
     let blocks = blocks(answer);

@@ -165,11 +165,11 @@ pub(super) fn read(value: &Value, kind: Kind, at: &str) -> Result<Value, Refusal
             .collect::<Result<_, _>>()
             .map(Value::Array),
         // A message where a list of them is expected is taken as a list of one.
-        (Kind::List(kind @ (Kind::Message(_) | Kind::Schema)), Value::Object(_)) => Ok(Value::Array(vec![read(value, *kind, &format!("{at}[0]"))?])),
+        (Kind::List(kind @ (Kind::Message(_) | Kind::Schema)), Value::Object(_)) => {
+            Ok(Value::Array(vec![read(value, *kind, &format!("{at}[0]"))?]))
+        }
         (Kind::Schemas, Value::Object(object)) => {
-            let entry = |(name, value): (&String, &Value)| {
-                Ok((name.clone(), read(value, Kind::Schema, &format!("{at}[{name}]"))?))
-            };
+            let entry = |(name, value): (&String, &Value)| Ok((name.clone(), read(value, Kind::Schema, &format!("{at}[{name}]"))?));
             object.iter().map(entry).collect::<Result<Map<_, _>, _>>().map(Value::Object)
         }
         _ => Err(Refusal::bad(format!("Invalid value at '{at}' ({}), {value}", type_name(kind)))),

@@ -10,6 +10,7 @@ use super::super::exchange::{Body, Event, Part};
 const SIGNATURE: &str = "c2ltdWxhdGVkIHNpZ25hdHVyZQ==";
 
 /// How a stream is cut into messages.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Framing {
     /// `alt=sse`
     Sse,
@@ -36,7 +37,7 @@ fn plain(asked: &Asked, answer: &Answer) -> Value {
     }
     parts.extend(calls(answer));
     let candidate = |index: u64| candidate(index, &parts, Some(finish(answer.finish)));
-    chunk(asked, (0..asked.n).map(candidate).collect(), Some(answer.usage))
+    chunk(asked, &(0..asked.n).map(candidate).collect::<Vec<_>>(), answer.usage)
 }
 
 /// The messages of a stream: thoughts, text in pieces, calls whole, then the end with an empty text.
@@ -45,15 +46,13 @@ fn chunks(asked: &Asked, answer: &Answer) -> Vec<(Part, Value)> {
     let thoughts = thoughts.into_iter().map(|piece| json!({"text": piece, "thought": true}));
     let texts = fragments(&answer.text).into_iter().map(|piece| json!({"text": piece}));
     let parts = thoughts.chain(texts).chain(calls(answer));
-    let say = |part: Value| {
-        (Part::Content, chunk(asked, vec![candidate(0, &[part], None)], Some(Usage { output: 0, thinking: 0, ..answer.usage })))
-    };
+    let say = |part: Value| (Part::Content, chunk(asked, &[candidate(0, &[part], None)], Usage { output: 0, thinking: 0, ..answer.usage }));
     let mut chunks: Vec<(Part, Value)> = parts.map(say).collect();
     let mut last = json!({"text": ""});
     if answer.calls.is_empty() {
         sign(&mut last, answer);
     }
-    chunks.push((Part::Tail, chunk(asked, vec![candidate(0, &[last], Some(finish(answer.finish)))], Some(answer.usage))));
+    chunks.push((Part::Tail, chunk(asked, &[candidate(0, &[last], Some(finish(answer.finish)))], answer.usage)));
     chunks
 }
 
@@ -83,8 +82,8 @@ fn candidate(index: u64, parts: &[Value], finish: Option<&str>) -> Value {
     candidate
 }
 
-fn chunk(asked: &Asked, candidates: Vec<Value>, usage: Option<Usage>) -> Value {
-    let usage = usage.map(|usage| metadata(usage, asked.n));
+fn chunk(asked: &Asked, candidates: &[Value], usage: Usage) -> Value {
+    let usage = metadata(usage, asked.n);
     json!({"candidates": candidates, "usageMetadata": usage, "modelVersion": asked.model, "responseId": format!("sim{}", asked.turns)})
 }
 

@@ -43,7 +43,7 @@ fn stream(asked: &Asked, answer: &Answer) -> Vec<Event> {
     for index in 0..asked.n {
         let mut push = |part, delta: Value, finish: Value| {
             let choices = json!([{"index": index, "delta": delta, "logprobs": null, "finish_reason": finish}]);
-            events.push(chunk(asked, part, choices, Value::Null));
+            events.push(chunk(asked, part, &choices, None));
         };
         let content = if answer.calls.is_empty() { json!("") } else { Value::Null };
         push(Part::Preface, json!({"role": "assistant", "content": content, "refusal": null}), Value::Null);
@@ -56,7 +56,7 @@ fn stream(asked: &Asked, answer: &Answer) -> Vec<Event> {
         push(Part::Tail, json!({}), finish(answer.finish).into());
     }
     if asked.include_usage {
-        events.push(chunk(asked, Part::Tail, json!([]), usage(answer.usage, asked.n)));
+        events.push(chunk(asked, Part::Tail, &json!([]), Some(usage(answer.usage, asked.n))));
     }
     events.push(Event { part: Part::Tail, bytes: Bytes::from_static(b"data: [DONE]\n\n") });
     events
@@ -70,13 +70,13 @@ fn call_deltas((index, call): (usize, &ToolCall)) -> Vec<Value> {
 }
 
 /// One chunk. With `include_usage` every chunk has `usage`, null in all but the last.
-fn chunk(asked: &Asked, part: Part, choices: Value, usage: Value) -> Event {
+fn chunk(asked: &Asked, part: Part, choices: &Value, usage: Option<Value>) -> Event {
     let mut chunk = json!({
         "id": id(asked), "object": "chat.completion.chunk", "created": CREATED, "model": asked.model,
         "service_tier": "default", "system_fingerprint": "fp_simulator", "choices": choices,
     });
     if let Some(fields) = chunk.as_object_mut().filter(|_| asked.include_usage) {
-        fields.insert("usage".to_owned(), usage);
+        fields.insert("usage".to_owned(), json!(usage));
     }
     Event::data(part, &chunk)
 }

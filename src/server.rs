@@ -90,7 +90,9 @@ fn state(standing: Standing) -> CredentialState {
 
 /// Pingora ends the process without a word on an address it cannot have: find out before.
 fn probe(key: &str, address: SocketAddr) -> io::Result<()> {
-    TcpListener::bind(address).map(drop).map_err(|error| io::Error::new(error.kind(), format!("{key}: cannot listen on {address}: {error}")))
+    TcpListener::bind(address)
+        .map(drop)
+        .map_err(|error| io::Error::new(error.kind(), format!("{key}: cannot listen on {address}: {error}")))
 }
 
 fn announce(source: &Source, snapshot: &Snapshot) {

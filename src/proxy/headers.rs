@@ -53,7 +53,7 @@ pub fn add_upstream(header: &mut ResponseHeader, upstream: &Head) -> pingora::Re
         let Ok(name) = std::str::from_utf8(name) else { continue };
         let name = name.to_ascii_lowercase();
         let comes_back = |known: &&str| if known.ends_with('-') { name.starts_with(*known) } else { name == **known };
-        if COMES_BACK.iter().any(|known| comes_back(known)) && http::HeaderValue::from_bytes(value).is_ok() {
+        if COMES_BACK.iter().any(comes_back) && http::HeaderValue::from_bytes(value).is_ok() {
             header.append_header(name, value)?;
         }
     }

@@ -84,9 +84,12 @@ impl Pump {
                 writer.write(&event, &mut text);
             }
         };
-        splitter.end(&mut |event| reader.read(event, &mut take));
+        let split = splitter.end(&mut |event| reader.read(event, &mut take));
         reader.end(&mut take);
         out.extend_from_slice(&text);
+        if let Err(error) = split {
+            self.fail(unreadable(error));
+        }
         if !self.reader.is_complete() {
             self.fail(truncated());
         }

@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_types, reason = "serde_json is the oracle")]
+
 use bytes::Bytes;
 
 use super::{Document, Kind, ScanError, ScanLimits, Shape};

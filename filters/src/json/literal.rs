@@ -60,6 +60,12 @@ impl<'a> Literal<'a> {
     }
 }
 
+/// Appends `text` to `out`, quoted and escaped: [`Literal::quote`] without a copy of its own.
+pub fn quote_into(text: &str, out: &mut Vec<u8>) {
+    // Writing to memory cannot fail, and text can always be quoted.
+    let _ = serde_json::to_writer(out, text);
+}
+
 /// The text a string literal stands for; borrowed where it has no escapes.
 pub(super) fn decode(literal: &str) -> Cow<'_, str> {
     let escaped = literal.get(1..literal.len().saturating_sub(1)).unwrap_or_default();

@@ -48,7 +48,7 @@ pub(crate) fn read(body: &[u8], cut: usize, quiet: bool) -> Seen {
     let mut each = |event: Event<'_>| {
         reader.read(event, &mut |event| seen.note(&event));
         if quiet && seen.content {
-            reader.quiet();
+            reader.quiet(true);
         }
     };
     for chunk in body.chunks(cut) {

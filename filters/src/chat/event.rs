@@ -123,8 +123,9 @@ pub trait StreamReader: Send + Sync {
     /// add them without notice.
     fn read<'a>(&mut self, event: Event<'a>, report: &mut dyn FnMut(StreamEvent<'a>));
 
-    /// From now on only finish reasons, usage, failures and the end are of interest: the caller has seen content and lets the bytes
-    /// pass. A reader may then skip events that hold none of these without parsing them.
+    /// Says whether only finish reasons, usage, failures and the end are of interest from now on, as where content was just seen and
+    /// the bytes pass untouched. A quiet reader may skip events that hold none of these without parsing them; what it skipped it
+    /// does not report later. May be turned off again at any event.
     fn quiet(&mut self, quiet: bool) {
         let _ = quiet;
     }

@@ -138,7 +138,7 @@ impl Case {
             let chunk = Bytes::copy_from_slice(chunk);
             splitter.push(&chunk, &mut |event| reader.read(event, &mut |event| relay.take(&event))).expect("short events");
         }
-        splitter.end(&mut |event| reader.read(event, &mut |event| relay.take(&event)));
+        splitter.end(&mut |event| reader.read(event, &mut |event| relay.take(&event))).expect("short events");
         reader.end(&mut |event| relay.take(&event));
         relay.finish(reader.as_ref())
     }

@@ -1,9 +1,11 @@
 //! Parts of a message's content, read into blocks.
 
+use std::borrow::Cow;
+
 use super::block::{Block, Source};
 use crate::chat::Part;
 use crate::dialect::Surface;
-use crate::image::{self, ImageSource};
+use crate::image::{self, ImageSource, Inline};
 use crate::json::{Literal, View};
 use crate::loss::{LossKind, Losses};
 use crate::refusal::Refusal;
@@ -90,16 +92,20 @@ fn foreign_file(id: View<'_>) -> Refusal {
 fn image<'a>(url: View<'a>, surface: &Surface) -> Result<Source<'a>, Refusal> {
     match image::read(url)? {
         ImageSource::Url(address) => web(address, url, surface),
-        ImageSource::Inline(inline) if surface.image_types.iter().any(|known| *known == inline.media_type) => Ok(Source::Base64(inline)),
-        ImageSource::Inline(inline) => {
-            let types = surface.image_types.join(", ");
-            let message = format!("This model does not take images of type {}. It takes {types}.", inline.media_type);
-            Err(Refusal::candidate(url, message).with_code("unsupported_image_media_type"))
-        }
+        ImageSource::Inline(inline) => inline_image(inline, url, surface),
     }
 }
 
-fn web<'a>(address: std::borrow::Cow<'a, str>, url: View<'_>, surface: &Surface) -> Result<Source<'a>, Refusal> {
+fn inline_image<'a>(inline: Inline, url: View<'_>, surface: &Surface) -> Result<Source<'a>, Refusal> {
+    if surface.image_types.iter().any(|known| *known == inline.media_type) {
+        return Ok(Source::Base64(inline));
+    }
+    let types = surface.image_types.join(", ");
+    let message = format!("This model does not take images of type {}. It takes {types}.", inline.media_type);
+    Err(Refusal::candidate(url, message).with_code("unsupported_image_media_type"))
+}
+
+fn web<'a>(address: Cow<'a, str>, url: View<'_>, surface: &Surface) -> Result<Source<'a>, Refusal> {
     let https = address.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
     if surface.image_urls && https {
         return Ok(Source::Url(address));
@@ -112,50 +118,35 @@ fn web<'a>(address: std::borrow::Cow<'a, str>, url: View<'_>, surface: &Surface)
     Err(Refusal::candidate(url, message).with_code("invalid_image_url"))
 }
 
-/// A file by its own words: text is carried as text, PDF as it stands, an image as an image.
-fn document<'a>(data: View<'a>, surface: &Surface, losses: &mut Losses) -> Result<Block<'a>, Refusal> {
-    if let Some(text) = text_file(data, losses)? {
-        return Ok(Block::Document { source: Source::Text(text), title: None, cache: None });
-    }
-    match image::read(data)? {
-        ImageSource::Url(address) => Ok(Block::Document { source: web(address, data, surface)?, title: None, cache: None }),
-        ImageSource::Inline(inline) if inline.media_type == "application/pdf" => {
-            Ok(Block::Document { source: Source::Base64(inline), title: None, cache: None })
-        }
-        ImageSource::Inline(inline) if inline.media_type.starts_with("image/") => {
-            Ok(Block::Image { source: image(data, surface)?, cache: None })
-        }
-        ImageSource::Inline(inline) => {
-            let message = format!("This model does not take files of type {}. It takes PDF, plain text and images.", inline.media_type);
-            Err(Refusal::candidate(data, message).with_code("unsupported_file"))
-        }
-    }
-}
+/// Types that are text by another name.
+static TEXT_TYPES: &[&str] = &["application/json", "application/xml", "application/yaml", "application/x-yaml", "application/javascript"];
 
-/// The text of a data URI that declares some kind of text. The API knows `text/plain` alone: other kinds are sent as that.
-fn text_file(data: View<'_>, losses: &mut Losses) -> Result<Option<Literal<'static>>, Refusal> {
-    // A look at the head only: the rest may be megabytes of PDF.
-    let bytes = data.bytes();
-    let head = bytes.iter().take(64).filter(|byte| **byte != b'\\').map(|byte| char::from(byte.to_ascii_lowercase()));
-    let head: String = head.collect();
-    if !head.trim_start_matches(['"', ' ']).starts_with("data:text/") {
-        return Ok(None);
-    }
-    let uri = data.text().unwrap_or_default();
-    let Some((declared, payload)) = uri.split_once(',') else { return Err(unreadable(data)) };
-    let encoded: Vec<u8> = payload.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let bytes = if declared.to_ascii_lowercase().ends_with(";base64") {
-        base64_simd::forgiving_decode_to_vec(&encoded).map_err(|_| unreadable(data))?
-    } else {
-        return Err(unreadable(data));
+/// A file by its type: PDF as it stands, text as text, an image as an image.
+fn document<'a>(data: View<'a>, surface: &Surface, losses: &mut Losses) -> Result<Block<'a>, Refusal> {
+    let inline = match image::read(data)? {
+        ImageSource::Url(address) => return Ok(Block::Document { source: web(address, data, surface)?, title: None, cache: None }),
+        ImageSource::Inline(inline) => inline,
     };
-    let text = String::from_utf8(bytes).map_err(|_| unreadable(data))?;
-    if !head.contains("data:text/plain") {
+    let media_type = inline.media_type.as_ref();
+    if media_type.starts_with("image/") {
+        return Ok(Block::Image { source: inline_image(inline, data, surface)?, cache: None });
+    }
+    if media_type == "application/pdf" {
+        return Ok(Block::Document { source: Source::Base64(inline), title: None, cache: None });
+    }
+    if !media_type.starts_with("text/") && !TEXT_TYPES.contains(&media_type) {
+        let message = format!("This model does not take files of type {media_type}. It takes PDF, text and images.");
+        return Err(Refusal::candidate(data, message).with_code("unsupported_file"));
+    }
+    // The API knows no text but plain.
+    if media_type != "text/plain" {
         losses.note(LossKind::Approximated, data);
     }
-    Ok(Some(Literal::quote(&text)))
+    let text = decoded(&inline).ok_or_else(|| Refusal::client(data.path(), "The file says it is text, but is not UTF-8."))?;
+    Ok(Block::Document { source: Source::Text(Literal::quote(&text)), title: None, cache: None })
 }
 
-fn unreadable(data: View<'_>) -> Refusal {
-    Refusal::client(data.path(), "The file is not a data URI with base64 of UTF-8 text.")
+fn decoded(inline: &Inline) -> Option<String> {
+    let base64: Vec<u8> = inline.base64.iter().copied().filter(|byte| *byte != b'\\').collect();
+    String::from_utf8(base64_simd::STANDARD.decode_to_vec(base64).ok()?).ok()
 }

@@ -14,7 +14,7 @@ use crate::json::{Literal, View};
 use crate::loss::{LossKind, Losses};
 use crate::refusal::Refusal;
 
-/// The tool's name, unless a tool of the client has it.
+/// The tool's name, where the client's format has none.
 const ANSWER_TOOL: &str = "json";
 
 /// How the answer's form is asked for.
@@ -54,8 +54,8 @@ pub(super) fn choose<'a>(
             Ok(Format::Words(Literal::quote("Answer with one JSON object and nothing else.")))
         }
         ResponseFormat::Unknown(view) => Err(Refusal::candidate(*view, "This model knows no such response format.")),
-        // The name is a label that OpenAI demands and that means nothing to Anthropic; an unstrict schema is held too.
-        ResponseFormat::JsonSchema { name: _, description, schema, strict: _, view } => {
+        // The name is a label that OpenAI demands and `output_config` has no place for; an unstrict schema is held too.
+        ResponseFormat::JsonSchema { name, description, schema, strict: _, view } => {
             let Some(schema) = schema else {
                 losses.note(LossKind::Approximated, *view);
                 return Ok(Format::Words(Literal::quote("Answer with JSON and nothing else.")));
@@ -70,7 +70,8 @@ pub(super) fn choose<'a>(
                 return Ok(Format::Free);
             }
             let description = description.and_then(View::literal).unwrap_or_else(|| Literal::quote("Answer with this."));
-            Ok(Format::Tool(AnswerTool { name: names.fresh(ANSWER_TOOL), description, schema: *schema, view: *view }))
+            let label = name.and_then(View::text).filter(|label| !label.is_empty()).unwrap_or(Cow::Borrowed(ANSWER_TOOL));
+            Ok(Format::Tool(AnswerTool { name: names.fresh(&label), description, schema: *schema, view: *view }))
         }
     }
 }

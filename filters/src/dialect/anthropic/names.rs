@@ -26,7 +26,7 @@ impl ToolNames {
         names.taken.extend(written.iter().filter(|name| is_valid(name, NAME_BYTES)).map(|name| name.to_string()));
         for name in written.iter().filter(|name| !is_valid(name, NAME_BYTES)) {
             if !names.renamed.iter().any(|(_, original)| original == name) {
-                let sent = names.fresh(&spell(name));
+                let sent = names.fresh(name);
                 names.taken.insert(sent.clone());
                 names.renamed.push((sent, name.to_string()));
             }
@@ -40,10 +40,11 @@ impl ToolNames {
         row.map_or(name, |(sent, _)| Cow::Owned(sent.clone()))
     }
 
-    /// A name that no tool has, as near to `wanted` as can be.
+    /// A valid name that no tool has, as near to `wanted` as can be.
     pub(super) fn fresh(&self, wanted: &str) -> String {
+        let wanted = spell(wanted);
         let numbered = (2_u32..).map(|number| format!("{wanted}_{number}"));
-        let mut names = std::iter::once(wanted.to_owned()).chain(numbered);
+        let mut names = std::iter::once(wanted.clone()).chain(numbered);
         names.find(|name| !self.taken.contains(name)).unwrap_or_default()
     }
 }

@@ -38,21 +38,15 @@ pub(super) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoSuchForm;
 
-/// What the subset writer found it could not say.
+/// How well the subset says what the schema says.
 #[derive(Debug, Default)]
 pub(super) struct Subset {
-    /// Some keyword was left out.
-    pub dropped: bool,
-    /// Some keyword was said in another way.
-    pub approximated: bool,
+    approximated: bool,
 }
 
 impl Subset {
-    /// Notes both for the schema at `view`.
+    /// Notes the loss, if there is one, for the schema at `view`.
     pub(super) fn note(&self, losses: &mut Losses, view: View<'_>) {
-        if self.dropped {
-            losses.note(LossKind::Dropped, view);
-        }
         if self.approximated {
             losses.note(LossKind::Approximated, view);
         }
@@ -161,7 +155,7 @@ impl<'a> Writer<'a, '_> {
                 self.out.key(key).raw(value.get());
             }
             "additionalProperties" if value.get() == "false" => {}
-            _ => self.found.dropped = true,
+            _ => self.found.approximated = true,
         }
         Ok(())
     }

@@ -2,6 +2,9 @@
 
 use crate::support::{Config, Gateway, Provider, Reply, ask, client, json, native, reply, with};
 
+/// One request at a time, and one that waits.
+const ONE_AND_ONE: &str = "concurrency_and_buffer_size: { concurrency: 1, buffer_size: 1 }";
+
 async fn gateway(more: &str) -> (Provider, Gateway) {
     let openai = Provider::start().await;
     openai.always(reply::json(native::openai("ok")));
@@ -145,8 +148,8 @@ async fn too_many_header_fields_are_refused() {
 #[tokio::test]
 async fn a_provider_at_its_concurrency_limit_is_503_after_the_wait() {
     let openai = Provider::start().await;
-    let limit = "concurrency_and_buffer_size: { concurrency: 1, buffer_size: 1, queue_ms: 100 }";
-    let gateway = Gateway::start(Config::new().provider("openai", &openai).line("openai", limit)).await;
+    let gateway =
+        Gateway::start(Config::new().provider("openai", &openai).line("openai", ONE_AND_ONE).line("openai", "queue_ms: 100")).await;
     let body = ask("gpt-4o");
     let second = async {
         let held = openai.next_request().await;
@@ -164,8 +167,8 @@ async fn a_provider_at_its_concurrency_limit_is_503_after_the_wait() {
 #[tokio::test]
 async fn a_request_that_waits_gets_the_place_that_falls_free() {
     let openai = Provider::start().await;
-    let limit = "concurrency_and_buffer_size: { concurrency: 1, buffer_size: 1, queue_ms: 5000 }";
-    let gateway = Gateway::start(Config::new().provider("openai", &openai).line("openai", limit)).await;
+    let gateway =
+        Gateway::start(Config::new().provider("openai", &openai).line("openai", ONE_AND_ONE).line("openai", "queue_ms: 5000")).await;
     let body = ask("gpt-4o");
     let upstream = async {
         for text in ["one", "two"] {
@@ -199,8 +202,8 @@ async fn a_full_provider_sends_its_requests_to_the_next_candidate() {
 #[tokio::test]
 async fn a_place_is_given_back_when_a_client_leaves() {
     let openai = Provider::start().await;
-    let limit = "concurrency_and_buffer_size: { concurrency: 1, buffer_size: 1, queue_ms: 5000 }";
-    let gateway = Gateway::start(Config::new().provider("openai", &openai).line("openai", limit)).await;
+    let gateway =
+        Gateway::start(Config::new().provider("openai", &openai).line("openai", ONE_AND_ONE).line("openai", "queue_ms: 5000")).await;
     let body = ask("gpt-4o").to_string();
     let mut gone = client::connect(gateway.address).await;
     gone.write(&client::request("POST", "/v1/chat/completions", &[], body.as_bytes())).await.unwrap();

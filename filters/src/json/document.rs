@@ -129,6 +129,8 @@ pub(super) struct Node {
     pub(super) escaped: bool,
 }
 
+const _: () = assert!(size_of::<Node>() <= 28, "a client chooses how many nodes there are");
+
 impl Node {
     /// No node.
     pub(super) const NONE: u32 = u32::MAX;

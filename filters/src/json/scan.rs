@@ -276,7 +276,7 @@ impl Scanner<'_> {
             self.at += usize::from(matches!(self.bytes.get(self.at), Some(b'+' | b'-')));
             self.digits()?;
         }
-        // Only these can be beyond every double, which readers make of it either an error or infinity.
+        // Only these can be beyond every double; of such a number some readers make an error and others infinity.
         let may_overflow = has_exponent || self.at - start > 300;
         let text = self.bytes.get(start..self.at).unwrap_or_default();
         if may_overflow && serde_json::from_slice::<f64>(text).is_err() {

@@ -164,6 +164,10 @@ const fn policy(all: &'static [&'static str]) -> Text {
     Text { of: &[FaultKind::BadRequest, FaultKind::Permission], kind: FaultKind::ContentPolicy, all }
 }
 
+const fn unpaid(all: &'static [&'static str]) -> Text {
+    Text { of: &[FaultKind::BadRequest], kind: FaultKind::Billing, all }
+}
+
 const fn overload(all: &'static [&'static str]) -> Text {
     Text { of: &[FaultKind::Server], kind: FaultKind::Overloaded, all }
 }
@@ -193,6 +197,9 @@ static TEXTS: &[Text] = &[
     policy(&["rejected as a result of our safety system"]),
     policy(&["content filtering policy"]),
     policy(&["content management policy"]),
+    // Anthropic says these with a 400 `invalid_request_error`; another credential may well be paid.
+    unpaid(&["credit balance is too low"]),
+    unpaid(&["reached your specified api usage limits"]),
     overload(&["overloaded"]),
     overload(&["over capacity"]),
 ];

@@ -306,7 +306,7 @@ fn expected_of_stream(stream: &str) -> Seen {
             Some("error") => failed = true,
             _ => {}
         }
-        if failed {
+        if failed || event["type"] == "message_stop" {
             break;
         }
     }

@@ -11,9 +11,9 @@ use crate::fault::{Fault, FaultKind};
 #[serde(default)]
 pub(super) struct ErrorBody<'a> {
     #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
+    kind: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    message: Cow<'a, str>,
+    message: Option<Cow<'a, str>>,
     details: Option<Details>,
 }
 
@@ -56,12 +56,12 @@ pub(super) fn fault(status: u16, body: &[u8]) -> Fault {
 
 /// The fault an error object stands for; without a status of its own (inside a 200) its type gives one.
 pub(super) fn of(status: Option<u16>, error: &ErrorBody<'_>) -> Fault {
-    let row = TYPES.iter().find(|(name, _, _)| *name == error.kind);
+    let message = error.message.as_deref().unwrap_or_default();
+    let row = TYPES.iter().find(|(name, _, _)| Some(*name) == error.kind.as_deref());
     let status = status.or(row.map(|(_, status, _)| *status)).unwrap_or(500);
     let kind = row.map_or_else(|| FaultKind::of_status(status), |(_, _, kind)| *kind);
     let code = error.details.as_ref().and_then(|details| details.error_code.as_deref());
-    let word = code.or(Some(error.kind.as_ref()).filter(|kind| !kind.is_empty()));
-    Fault { kind: kind.refine(code, &error.message), ..Fault::new(status, word, &error.message) }
+    Fault { kind: kind.refine(code, message), ..Fault::new(status, code.or(error.kind.as_deref()), message) }
 }
 
 /// A body or an event that is not what the API documents.
@@ -85,6 +85,7 @@ mod tests {
             (429, body("rate_limit_error", "limit", "\"enforced_spend_limit_reached\""), FaultKind::QuotaExhausted),
             (400, body("invalid_request_error", "prompt is too long: 250000 tokens > 200000 maximum", "null"), FaultKind::ContextLength),
             (400, body("invalid_request_error", "max_tokens: Field required", "null"), FaultKind::BadRequest),
+            (400, body("invalid_request_error", "Your credit balance is too low to access the Anthropic API.", "null"), FaultKind::Billing),
             (413, body("request_too_large", "Request exceeds the maximum size", "null"), FaultKind::TooLarge),
             (401, body("authentication_error", "invalid x-api-key", "null"), FaultKind::Authentication),
             (502, "<html><h1>Bad gateway</h1>".to_owned(), FaultKind::Server),

@@ -20,9 +20,9 @@ struct Message<'a> {
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
     #[serde(borrow)]
-    id: Cow<'a, str>,
+    id: Option<&'a RawValue>,
     #[serde(borrow)]
-    model: Cow<'a, str>,
+    model: Option<&'a RawValue>,
     #[serde(borrow)]
     content: Option<Vec<Block<'a>>>,
     #[serde(borrow)]
@@ -132,8 +132,8 @@ pub(super) fn read<'a>(body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Faul
     }
     let usage = message.usage.unwrap_or_default();
     Ok(Reply {
-        id: message.id,
-        model: message.model,
+        id: message.id.map_or(Cow::Borrowed(""), string),
+        model: message.model.map_or(Cow::Borrowed(""), string),
         choices: vec![choice],
         usage: Some(usage.counts.usage()).filter(|usage| usage.prompt_tokens.or(usage.completion_tokens).is_some()),
         service_tier: usage.service_tier.as_deref().and_then(tier),
@@ -203,12 +203,10 @@ fn literal(raw: &RawValue) -> Option<Literal<'_>> {
     Literal::raw(raw.get())
 }
 
-fn string(raw: &RawValue) -> Cow<'_, str> {
-    match Literal::raw(raw.get()) {
-        Some(literal) => match serde_json::from_str::<&str>(literal.as_json()) {
-            Ok(_) => Cow::Borrowed(raw.get().get(1..raw.get().len() - 1).unwrap_or_default()),
-            Err(_) => Cow::Owned(literal.text().into_owned()),
-        },
-        None => Cow::Borrowed(""),
+/// A string's text, lent where it has no escapes; empty for anything else.
+pub(super) fn string(raw: &RawValue) -> Cow<'_, str> {
+    match serde_json::from_str::<&str>(raw.get()) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(literal(raw).map(|literal| literal.text().into_owned()).unwrap_or_default()),
     }
 }

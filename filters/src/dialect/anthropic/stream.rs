@@ -81,9 +81,9 @@ struct Frame<'a> {
 #[serde(default)]
 struct Start<'a> {
     #[serde(borrow)]
-    id: Cow<'a, str>,
+    id: Option<&'a RawValue>,
     #[serde(borrow)]
-    model: Cow<'a, str>,
+    model: Option<&'a RawValue>,
     usage: Option<Counts>,
 }
 
@@ -113,7 +113,8 @@ type Report<'r, 'a> = &'r mut dyn FnMut(StreamEvent<'a>);
 
 impl StreamReader for Reader {
     fn read<'a>(&mut self, event: Event<'a>, report: &mut dyn FnMut(StreamEvent<'a>)) {
-        if event.data.is_empty() {
+        // Nothing counts after the end; some compatible servers add `[DONE]`.
+        if event.data.is_empty() || self.stopped {
             return;
         }
         let frame: Frame<'a> = match serde_json::from_str(event.data) {
@@ -149,12 +150,13 @@ impl Reader {
     /// The same start may come twice. A start of another message is a reply begun anew: what was sent of the first cannot be taken
     /// back, so that the stream has failed.
     fn start<'a>(&mut self, start: Start<'a>, report: Report<'_, 'a>) {
+        let [id, model] = [start.id, start.model].map(|raw| raw.map_or(Cow::Borrowed(""), reply::string));
         match &self.started {
-            Some(id) if *id != start.id => return report(StreamEvent::Failed(error::unreadable("it began a second message"))),
+            Some(started) if *started != id => return report(StreamEvent::Failed(error::unreadable("it began a second message"))),
             Some(_) => {}
             None => {
-                self.started = Some(start.id.clone().into_owned());
-                report(StreamEvent::Start { id: start.id, model: start.model });
+                self.started = Some(id.clone().into_owned());
+                report(StreamEvent::Start { id, model });
             }
         }
         if let Some(counts) = start.usage {

@@ -172,7 +172,7 @@ impl<'a> Conversation<'a> {
             return scope.losses.note(LossKind::Dropped, message.view);
         }
         let mut content = content;
-        let cache = hoisted(&mut content).or(message.cache_control);
+        let cache = hoisted(&mut content, scope.losses).or(message.cache_control);
         let is_error = message.is_error.and_then(View::boolean).unwrap_or_default();
         self.turn(false, |turn| turn.results.push(Block::ToolResult { id, content, is_error, cache }));
     }
@@ -248,8 +248,11 @@ fn mark_last<'a>(blocks: &mut [Block<'a>], breakpoint: Option<View<'a>>, losses:
 }
 
 /// Takes the breakpoints out of a result's content, where they may not stand, for the result itself: the last one.
-fn hoisted<'a>(content: &mut [Block<'a>]) -> Option<View<'a>> {
-    content.iter_mut().filter_map(Block::cache).filter_map(Option::take).last()
+fn hoisted<'a>(content: &mut [Block<'a>], losses: &mut Losses) -> Option<View<'a>> {
+    let mut found: Vec<_> = content.iter_mut().filter_map(Block::cache).filter_map(Option::take).collect();
+    let last = found.pop();
+    losses.dropped(found);
+    last
 }
 
 fn tag_all(blocks: &mut [Block<'_>], with: &'static str) {

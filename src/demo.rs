@@ -142,8 +142,9 @@ mod tests {
     async fn the_configuration_is_yaml_that_names_the_simulators() {
         let simulators = crate::simulator::start(listen().ip()).await.unwrap();
         let yaml = configuration(&simulators, listen(), "127.0.0.1:8081".parse().unwrap());
-        let read: Value = serde_saphyr::from_str(&yaml).unwrap();
-        assert_eq!(read["providers"]["gemini"]["base_url"], format!("http://{}", simulators.gemini));
-        assert_eq!(read["providers"]["openai"]["keys"][1]["weight"], 0.3);
+        let snapshot = crate::config::load(&yaml, "demo", &crate::config::MapEnvironment::default()).unwrap();
+        let provider = |name| snapshot.provider(name).unwrap();
+        assert_eq!(provider("gemini").credentials[0].endpoint.port, simulators.gemini.port());
+        assert!((provider("openai").credentials[1].weight - 0.3).abs() < f64::EPSILON);
     }
 }

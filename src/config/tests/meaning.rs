@@ -154,6 +154,6 @@ fn clocks_of_a_provider_stand_over_the_top_level() {
                 {timeouts: {header_ms: 7000}}}\n  anthropic: {keys: [{value: k}]}";
     let snapshot = loaded(text);
     let [openai, anthropic] = [provider(&snapshot, "openai"), provider(&snapshot, "anthropic")];
-    assert_eq!((openai.timeouts.header_ms, openai.timeouts.stall_ms, openai.timeouts.connect_ms), (7_000, 6_000, 1_500));
-    assert_eq!((anthropic.timeouts.header_ms, anthropic.retry.max_retries), (5_000, Some(0)));
+    assert_eq!((openai.timeouts.header_ms, openai.timeouts.stall_ms, openai.timeouts.connect_ms), (Some(7_000), 6_000, 1_500));
+    assert_eq!((anthropic.timeouts.header_ms, anthropic.retry.max_retries), (Some(5_000), Some(0)));
 }

@@ -82,6 +82,11 @@ fn snapshot(keys: &[Written]) -> Snapshot {
         limits: Limits::default(),
         drain_notice_ms: 0,
         drain_deadline_ms: 0,
+        client_keys: vec![],
+        allow_anonymous: false,
+        semantic_cache: None,
+        governance: None,
+        observability: None,
         notices: vec![],
     }
 }

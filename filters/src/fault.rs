@@ -168,14 +168,19 @@ const fn overload(all: &'static [&'static str]) -> Text {
     Text { of: &[FaultKind::Server], kind: FaultKind::Overloaded, all }
 }
 
-/// Texts of providers in the wild, lower case: OpenAI, Anthropic, Gemini, Bedrock, vLLM, llama.cpp, TGI, Cerebras.
+/// Texts of providers in the wild, lower case: OpenAI, Anthropic, Gemini, Bedrock, vLLM, llama.cpp, TGI, Cerebras,
+/// OpenRouter, Ollama, Perplexity.
 static TEXTS: &[Text] = &[
     context(&["context_length_exceeded"]),
-    context(&["this model's maximum context length is"]),
+    context(&["maximum context length is"]),
+    context(&["exceeded max context length"]),
+    context(&["exceeds the context window"]),
     context(&["is longer than the model's context length"]),
     context(&["exceed context limit"]),
     context(&["exceeds the available context size"]),
     context(&["prompt is too long"]),
+    context(&["prompt too long"]),
+    context(&["length of all messages is too long"]),
     context(&["exceeds the maximum number of tokens allowed"]),
     context(&["input is too long"]),
     context(&["input too long:"]),

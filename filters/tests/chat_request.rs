@@ -163,6 +163,7 @@ fn the_gateway_peeks_without_reading() {
     assert_eq!(chat::fallbacks(&with(r#","fallbacks":[]"#)).unwrap(), Some(vec![]));
     let both = with(r#","fallbacks":["a/b",{"provider":"c","model":"d"}]"#);
     let pair = FallbackRef::Pair { provider: "c".into(), model: "d".into() };
+    assert_eq!(pair.name(), "c/d");
     assert_eq!(chat::fallbacks(&both).unwrap(), Some(vec![FallbackRef::Name("a/b".into()), pair]));
     assert_eq!(chat::fallbacks(&with(r#","fallbacks":[3]"#)).unwrap_err().path, "fallbacks[0]");
     assert_eq!(chat::fallbacks(&with(r#","fallbacks":[{"provider":"c"}]"#)).unwrap_err().path, "fallbacks[0].model");

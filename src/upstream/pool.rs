@@ -84,10 +84,9 @@ impl Pool {
         let address = tokio::time::timeout(limit, self.names.address(endpoint));
         let address = address.await.map_err(|_| ConnectError::Timeout)?.map_err(ConnectError::Dns)?;
         let peer = Peer { address, tls: endpoint.tls.then(|| endpoint.host.clone()) };
-        if !fresh {
-            if let Some(connection) = self.take_idle(&peer) {
-                return Ok(Lease { connection, peer });
-            }
+        let idle = if fresh { None } else { self.take_idle(&peer) };
+        if let Some(connection) = idle {
+            return Ok(Lease { connection, peer });
         }
         let connection = tokio::time::timeout(limit, self.open(&peer, timeouts)).await.map_err(|_| ConnectError::Timeout)??;
         Ok(Lease { connection, peer })

@@ -20,6 +20,17 @@ pub enum FallbackRef<'a> {
     },
 }
 
+impl FallbackRef<'_> {
+    /// The entry as one name: `provider/model`.
+    #[must_use]
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Name(name) => Cow::Borrowed(name),
+            Self::Pair { provider, model } => Cow::Owned(format!("{provider}/{model}")),
+        }
+    }
+}
+
 /// The model as asked, still with its provider prefix.
 ///
 /// # Errors

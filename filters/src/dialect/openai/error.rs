@@ -143,7 +143,9 @@ impl<'a> Said<'a> {
     }
 
     fn fault(self, status: u16) -> Fault {
-        let code = self.code.as_deref().or(self.kind.as_deref());
+        // A number says no more than the status (Azure, OpenRouter, Perplexity).
+        let words = [self.code.as_deref(), self.kind.as_deref()].into_iter().flatten();
+        let code = words.into_iter().find(|word| word.parse::<u16>().is_err());
         let fault = Fault::new(status, code, &self.message);
         let kind = FaultKind::of_status(status).refine(self.kind.as_deref(), &self.message).refine(self.code.as_deref(), "");
         Fault { kind, param: self.param.map(Cow::into_owned), ..fault }
@@ -243,16 +245,16 @@ mod tests {
                 r#"{"object":"error","message":"Invalid model: x","type":"invalid_model","param":null,"code":"1500"}"#,
                 FaultKind::NotFound,
                 "Invalid model: x",
-                Some("1500"),
+                Some("invalid_model"),
             ),
             (
                 429,
                 r#"{"error":{"message":"Provider returned error","code":429,"metadata":{"raw":"slow","provider_name":"p"}}}"#,
                 FaultKind::RateLimited,
                 "Provider returned error: slow",
-                Some("429"),
+                None,
             ),
-            (400, r#"[{"error":{"code":400,"message":"bad","status":"INVALID_ARGUMENT"}}]"#, FaultKind::BadRequest, "bad", Some("400")),
+            (400, r#"[{"error":{"code":400,"message":"bad","status":"INVALID_ARGUMENT"}}]"#, FaultKind::BadRequest, "bad", None),
             (
                 503,
                 r#"{"error":{"message":"The engine is currently overloaded","type":"server_error"}}"#,

@@ -150,7 +150,7 @@ pub(super) enum Piece<'a> {
 impl<'a> Completion<'a> {
     /// Token counts, in any of their places.
     pub(super) fn usage(&self) -> Option<Usage> {
-        self.usage.or(self.x_groq.as_ref()?.usage).and_then(usage)
+        self.usage.or_else(|| self.x_groq.as_ref()?.usage).and_then(usage)
     }
 
     /// Whether it is an error in place of an answer.

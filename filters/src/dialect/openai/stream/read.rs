@@ -48,8 +48,8 @@ impl StreamReader for Reader {
         }
     }
 
-    fn quiet(&mut self) {
-        self.quiet = true;
+    fn quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
     }
 
     /// Not all servers send `[DONE]`: a finish reason for each choice seen is an end too.

@@ -110,6 +110,17 @@ fn replies_of_other_suites() {
     assert!(read >= 15, "only {read} replies found");
 }
 
+#[test]
+fn ids_of_calls_count_through_and_carry_the_seed() {
+    let call = json!({"functionCall": {"name": "f", "args": {}}});
+    let answer = |index| json!({"index": index, "content": {"parts": [call, call]}, "finishReason": "STOP"});
+    let body = Bytes::from(json!({"candidates": [answer(0), answer(1)]}).to_string());
+    let names = Names { id_seed: "req/1 é".to_owned(), ..Names::default() };
+    let reply = gemini().chat_reply(&body, &names).unwrap();
+    let ids: Vec<_> = reply.choices.iter().flat_map(|choice| &choice.tool_calls).map(|call| call.id.as_ref()).collect();
+    assert_eq!(ids, ["call_req1_1", "call_req1_2", "call_req1_3", "call_req1_4"]);
+}
+
 fn check_reply(id: &str, body: &Value) {
     let responses = body.as_array().cloned().unwrap_or_else(|| vec![body.clone()]);
     let expected = expected(&responses);

@@ -1,7 +1,5 @@
 //! `contents` and `systemInstruction`: the conversation.
 
-use std::borrow::Cow;
-
 use super::calls::{self, Made};
 use super::generation::Detail;
 use super::media::{self, Media};
@@ -33,7 +31,8 @@ pub(super) struct Contents<'w, 't> {
     /// All parts of the open turn are media.
     only_media: bool,
     turns: usize,
-    later: Vec<(Cow<'static, str>, Vec<Media>)>,
+    /// Media of results, each with the name of its function.
+    later: Vec<(String, Vec<Media>)>,
 }
 
 /// Writes both members.
@@ -108,8 +107,8 @@ impl<'w, 't> Contents<'w, 't> {
     }
 
     /// Keeps media of a result until all results of the turn are written.
-    pub(super) fn show_later(&mut self, function: &Cow<'static, str>, media: Vec<Media>) {
-        self.later.push((function.clone(), media));
+    pub(super) fn show_later(&mut self, function: &str, media: Vec<Media>) {
+        self.later.push((function.to_owned(), media));
     }
 
     /// Goes on in the speaker's turn, or begins it.

@@ -10,12 +10,17 @@ use crate::loss::LossKind;
 /// Most stop sequences Google takes.
 const STOPS: usize = 5;
 
+/// Names of [`Wishes::numbers`].
+const NUMBERS: [&str; 5] = ["temperature", "topP", "topK", "maxOutputTokens", "candidateCount"];
+/// Names of [`Wishes::penalties`].
+const PENALTIES: [&str; 2] = ["presencePenalty", "frequencyPenalty"];
+
 /// What a request says about how to generate.
 pub(super) struct Wishes<'r, 'a> {
-    /// Numbers that only change their name.
-    pub numbers: [(&'static str, Option<View<'a>>); 5],
-    /// Penalties, which newer models refuse.
-    pub penalties: [(&'static str, Option<View<'a>>); 2],
+    /// Numbers that only change their name: to [`NUMBERS`].
+    pub numbers: [Option<View<'a>>; 5],
+    /// Penalties, which newer models refuse: to [`PENALTIES`].
+    pub penalties: [Option<View<'a>>; 2],
     /// The random seed.
     pub seed: Option<View<'a>>,
     /// Stop sequences.
@@ -44,7 +49,7 @@ pub(super) enum Detail<'a> {
 pub(super) fn write(writer: &mut Writer<'_>, wishes: &Wishes<'_, '_>) {
     let mut config = Splice::new();
     config.object();
-    for (name, view) in wishes.numbers {
+    for (name, view) in NUMBERS.into_iter().zip(wishes.numbers) {
         if let Some(view) = view {
             config.key(name).view(view);
         }
@@ -63,13 +68,13 @@ pub(super) fn write(writer: &mut Writer<'_>, wishes: &Wishes<'_, '_>) {
     }
 }
 
-fn penalties(writer: &mut Writer<'_>, config: &mut Splice, penalties: [(&str, Option<View<'_>>); 2]) {
+fn penalties(writer: &mut Writer<'_>, config: &mut Splice, penalties: [Option<View<'_>>; 2]) {
     let taken = match writer.model.penalties {
         Penalties::Taken => true,
         Penalties::Vertex => !writer.on_ai_studio(),
         Penalties::Refused => false,
     };
-    for (name, view) in penalties {
+    for (name, view) in PENALTIES.into_iter().zip(penalties) {
         let Some(view) = view else { continue };
         if taken {
             config.key(name).view(view);

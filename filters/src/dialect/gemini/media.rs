@@ -96,8 +96,7 @@ pub(super) fn audio(data: View<'_>, format: View<'_>) -> Result<Media, Refusal> 
         let known: Vec<_> = AUDIO.iter().map(|(name, _)| *name).collect();
         Refusal::candidate(format, format!("This provider takes audio as {}.", known.join(", ")))
     })?;
-    let literal = data.bytes();
-    Ok(Media::Inline { mime: Cow::Borrowed(mime), base64: literal.slice(1..literal.len().saturating_sub(1).max(1)) })
+    Ok(Media::Inline { mime: Cow::Borrowed(mime), base64: payload(data) })
 }
 
 /// A `file`: a data URI, or bare base64 beside a file name.
@@ -109,7 +108,6 @@ pub(super) fn file(data: Option<View<'_>>, filename: Option<View<'_>>, part: Vie
         ));
     };
     let by_name = || by_extension(&filename.and_then(View::text).unwrap_or_default());
-    let literal = data.bytes();
     let text = data.raw();
     let start = payload_start(text);
     let declared = start.and_then(|start| declared_type(text.get(..start)?));
@@ -117,9 +115,7 @@ pub(super) fn file(data: Option<View<'_>>, filename: Option<View<'_>>, part: Vie
     let mime = declared.map(Cow::Owned).or_else(|| sniffed().or_else(by_name).map(Cow::Borrowed));
     let unreadable = start.is_none() && text.get(..6).is_some_and(|head| head.eq_ignore_ascii_case("\"data:"));
     match mime {
-        Some(mime) if !unreadable => {
-            Ok(Media::Inline { mime, base64: literal.slice(start.unwrap_or(1)..literal.len().saturating_sub(1).max(start.unwrap_or(1))) })
-        }
+        Some(mime) if !unreadable => Ok(Media::Inline { mime, base64: payload(data) }),
         _ => Err(Refusal::client(data.path(), "The file must be a base64 data URI that names its type: data:application/pdf;base64,…")),
     }
 }
@@ -197,6 +193,13 @@ fn by_extension(name: &str) -> Option<&'static str> {
     let path = name.split(['?', '#']).next().unwrap_or_default();
     let (_, extension) = path.rsplit_once('/').map_or(path, |(_, last)| last).rsplit_once('.')?;
     EXTENSIONS.iter().find(|(known, _)| extension.eq_ignore_ascii_case(known)).map(|(_, mime)| *mime)
+}
+
+/// The base64 in a literal, with or without a data URI around it: a slice, escapes and all.
+fn payload(data: View<'_>) -> Bytes {
+    let literal = data.bytes();
+    let start = payload_start(data.raw()).unwrap_or(1).min(literal.len());
+    literal.slice(start..literal.len().saturating_sub(1).max(start))
 }
 
 /// Where the payload of a base64 data URI begins in its literal.

@@ -26,7 +26,7 @@ use crate::refusal::Refusal;
 
 /// The dialect.
 #[derive(Debug)]
-pub struct Gemini;
+pub(super) struct Gemini;
 
 impl Dialect for Gemini {
     fn name(&self) -> &'static str {

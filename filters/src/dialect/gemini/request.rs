@@ -4,10 +4,11 @@
 //! for and no model is shown: leaving it out is no loss. System and developer messages, wherever they stand, go into
 //! `systemInstruction` in their order; one that stood amid the conversation is an approximation.
 
+use super::generation::Wishes;
 use super::models::Traits;
 use super::tools::Names as ToolNames;
 use super::{contents, generation, tools};
-use crate::chat::ChatRequest;
+use crate::chat::{ChatRequest, Tool};
 use crate::dialect::{Names, Surface, Target, Translated};
 use crate::json::{Splice, View};
 use crate::loss::{LossKind, Losses};
@@ -27,7 +28,22 @@ pub(super) struct Writer<'t> {
     pub surface: &'t Surface,
 }
 
-impl Writer<'_> {
+impl<'t> Writer<'t> {
+    fn new(target: &Target<'t>, declared: &[Tool<'_>]) -> Self {
+        Self {
+            out: Splice::new(),
+            losses: Losses::default(),
+            names: ToolNames::declared(declared),
+            model: Traits::of(target.model),
+            surface: target.surface,
+        }
+    }
+
+    fn finish(self) -> Translated {
+        let names = Names { renamed_tools: self.names.into_renamed(), ..Names::default() };
+        Translated { body: self.out.finish(), losses: self.losses.0, names }
+    }
+
     /// AI Studio and Vertex differ in more than the ids of calls, and the ids tell them apart.
     pub(super) fn on_ai_studio(&self) -> bool {
         self.surface.tool_ids
@@ -74,42 +90,27 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
         service_tier,
         others,
     } = request;
-    let mut writer = Writer {
-        out: Splice::new(),
-        losses: Losses::default(),
-        names: ToolNames::declared(declared),
-        model: Traits::of(target.model),
-        surface: target.surface,
-    };
+    let mut writer = Writer::new(target, declared);
     writer.out.object();
     contents::write(&mut writer, messages)?;
-    let declares = tools::write(&mut writer, declared, tool_choice)?;
-    generation::write(
-        &mut writer,
-        &generation::Wishes {
-            numbers: [
-                ("temperature", *temperature),
-                ("topP", *top_p),
-                ("topK", *top_k),
-                ("maxOutputTokens", *max_tokens),
-                ("candidateCount", *n),
-            ],
-            penalties: [("presencePenalty", *presence_penalty), ("frequencyPenalty", *frequency_penalty)],
-            seed: *seed,
-            stop,
-            response_format,
-            reasoning_effort: *reasoning_effort,
-            modalities: *modalities,
-            detail: contents::common_detail(messages),
-            declares,
-        },
-    );
+    let declares = tools::write(&mut writer, declared, tool_choice);
+    let wishes = Wishes {
+        numbers: [temperature, top_p, top_k, max_tokens, n].map(|view| *view),
+        penalties: [*presence_penalty, *frequency_penalty],
+        seed: *seed,
+        stop,
+        response_format,
+        reasoning_effort: *reasoning_effort,
+        modalities: *modalities,
+        detail: contents::common_detail(messages),
+        declares,
+    };
+    generation::write(&mut writer, &wishes);
     top_level(&mut writer, *service_tier, others);
     // The pivot's reply has no place for log-probabilities: better said now than asked for, paid and thrown away.
     writer.drop_all([*no_parallel_tool_calls, *logprobs, *top_logprobs, *user]);
     writer.out.end_object();
-    let Writer { out, losses, names, .. } = writer;
-    Ok(Translated { body: out.finish(), losses: losses.0, names: Names { renamed_tools: names.into_renamed(), ..Names::default() } })
+    Ok(writer.finish())
 }
 
 /// Members of OpenAI's request that have the same meaning here under another name.

@@ -6,7 +6,6 @@ use super::request::Writer;
 use super::schema;
 use crate::chat::{Tool, ToolChoice};
 use crate::json::{Splice, View};
-use crate::refusal::Refusal;
 
 /// Longest name of a function.
 const NAME_CHARS: usize = 64;
@@ -73,7 +72,7 @@ fn sanitise(name: &str) -> String {
 }
 
 /// Writes both members. Says whether there are declarations.
-pub(super) fn write(writer: &mut Writer<'_>, tools: &[Tool<'_>], choice: &ToolChoice<'_>) -> Result<bool, Refusal> {
+pub(super) fn write(writer: &mut Writer<'_>, tools: &[Tool<'_>], choice: &ToolChoice<'_>) -> bool {
     let mut declarations = Splice::new();
     let mut declares = false;
     let mut strict = Vec::new();
@@ -101,7 +100,7 @@ pub(super) fn write(writer: &mut Writer<'_>, tools: &[Tool<'_>], choice: &ToolCh
         writer.out.key("tools").raw("[{\"functionDeclarations\":[").kept(declarations.finish().join()).raw("]}]");
     }
     config(writer, choice, declares, &strict);
-    Ok(declares)
+    declares
 }
 
 fn parameters(writer: &mut Writer<'_>, declarations: &mut Splice, view: View<'_>) {

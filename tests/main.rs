@@ -1,1 +1,32 @@
-fn main() {}
+//! Heliostat from outside: the binary is started, spoken to over loopback sockets, and watched. Nothing here looks inside.
+//!
+//! [`support`] is the library of fakes; each other module tells one part of the contract, a sentence a test.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::needless_pass_by_value,
+    reason = "a test that cannot go on says so by a panic"
+)]
+
+mod support;
+
+mod admin;
+mod chat;
+mod cli;
+mod demo;
+mod failover;
+mod fakes;
+mod fixtures;
+mod images;
+mod limits;
+mod readme;
+mod reload;
+mod stream;
+mod translate;
+mod weights;

@@ -1,7 +1,36 @@
-//! Configuration: what was written ([`file`](self) → check) and what it means ([`Snapshot`]).
+//! Configuration: what was written, and what it means.
+//!
+//! [`load`] reads YAML or JSON into a tree that knows every part's line and column (`tree`), reads that by tables of known keys
+//! (`field`; one module a section), joins each provider with its row of `conf/providers.yaml` (`catalogue`), and yields a [`Snapshot`],
+//! which cannot be wrong. All that is wrong with a file is reported in one run, each with its place.
 
+mod base_url;
+mod candidates;
+mod catalogue;
+mod environment;
+mod field;
+mod inactive;
+mod load;
+mod network;
+mod problem;
+mod provider;
+mod report;
+mod resolve;
 mod secret;
 mod snapshot;
+mod tree;
+mod value;
 
+#[cfg(test)]
+mod tests;
+
+pub use environment::{Environment, MapEnvironment, ProcessEnvironment, WithoutEnvironment};
+pub use inactive::{Governance, Observability, SemanticCache, VirtualKey};
+pub use load::{from_environment, load, load_file};
+pub use problem::{Position, Problem, Severity};
+pub use report::describe;
+pub use resolve::Resolution;
 pub use secret::Secret;
-pub use snapshot::{Auth, Candidate, Concurrency, Credential, Endpoint, Limits, ModelPattern, Provider, Retry, Route, Snapshot, Timeouts};
+pub use snapshot::{
+    Auth, Candidate, ClientKey, Concurrency, Credential, Endpoint, Limits, ModelPattern, Provider, Retry, Route, Snapshot, Timeouts,
+};

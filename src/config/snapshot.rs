@@ -7,6 +7,7 @@ use std::sync::Arc;
 use heliostat_filters::dialect::{Dialect, Surface};
 
 use super::Secret;
+use super::inactive::{Governance, Observability, SemanticCache};
 
 /// A whole configuration. Immutable; a reload builds another.
 #[derive(Debug)]
@@ -31,8 +32,27 @@ pub struct Snapshot {
     pub drain_notice_ms: u64,
     /// How long a stop waits for requests in flight.
     pub drain_deadline_ms: u64,
+    /// Who may call; empty is anybody.
+    pub client_keys: Vec<ClientKey>,
+    /// The operator's word that anybody may, on a listener that others can reach.
+    pub allow_anonymous: bool,
+    /// Accepted and not yet active.
+    pub semantic_cache: Option<SemanticCache>,
+    /// Accepted and not yet active.
+    pub governance: Option<Governance>,
+    /// Accepted and not yet active.
+    pub observability: Option<Observability>,
     /// What was accepted but has no effect, in words for `check` and the start-up log.
     pub notices: Vec<String>,
+}
+
+/// A caller's key.
+#[derive(Debug, Clone)]
+pub struct ClientKey {
+    /// A label for logs and metrics; never the secret.
+    pub name: String,
+    /// What the caller presents. Compare it in constant time.
+    pub secret: Secret,
 }
 
 /// A model at a provider.
@@ -137,8 +157,8 @@ pub struct Timeouts {
     pub connect_ms: u64,
     /// TLS handshake.
     pub tls_ms: u64,
-    /// Until the response header.
-    pub header_ms: u64,
+    /// Until the response header. Where nothing is set: 30 s for a stream; a whole reply comes with its header, and has only the total.
+    pub header_ms: Option<u64>,
     /// Until the first content.
     pub first_content_ms: u64,
     /// Between contents.
@@ -147,9 +167,14 @@ pub struct Timeouts {
     pub total_ms: u64,
 }
 
+impl Timeouts {
+    /// Until the response header of a stream, where nothing is set.
+    pub const STREAM_HEADER_MS: u64 = 30_000;
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect_ms: 1_500, tls_ms: 2_000, header_ms: 30_000, first_content_ms: 30_000, stall_ms: 30_000, total_ms: 600_000 }
+        Self { connect_ms: 1_500, tls_ms: 2_000, header_ms: None, first_content_ms: 30_000, stall_ms: 30_000, total_ms: 600_000 }
     }
 }
 

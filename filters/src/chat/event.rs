@@ -118,10 +118,17 @@ impl StreamEvent<'_> {
 }
 
 /// Reads one upstream dialect's stream, event by event. One per attempt; keeps only what later events need.
-pub trait StreamReader: Send {
+pub trait StreamReader: Send + Sync {
     /// Reads one SSE event and reports what happened, in order. Unknown events and fields are ignored, never an error: providers
     /// add them without notice.
     fn read<'a>(&mut self, event: Event<'a>, report: &mut dyn FnMut(StreamEvent<'a>));
+
+    /// Says whether only finish reasons, usage, failures and the end are of interest from now on, as where content was just seen and
+    /// the bytes pass untouched. A quiet reader may skip events that hold none of these without parsing them; what it skipped it
+    /// does not report later. May be turned off again at any event.
+    fn quiet(&mut self, quiet: bool) {
+        let _ = quiet;
+    }
 
     /// The body ended. Reports what was held back until now. Whether the stream was whole is [`StreamReader::is_complete`].
     fn end(&mut self, report: &mut dyn FnMut(StreamEvent<'static>)) {

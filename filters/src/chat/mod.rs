@@ -5,9 +5,14 @@
 //! borrowed from the upstream's.
 
 mod event;
+mod peek;
+mod read;
 mod reply;
 mod request;
+mod shape;
 
 pub use event::{StreamEvent, StreamReader};
+pub use peek::{FallbackRef, fallbacks, image_views, model, wants_stream};
 pub use reply::{Choice, FinishReason, Reasoning, Reply, ReplyImage, ReplyToolCall};
-pub use request::{CHAT, ChatRequest, Message, Part, ReasoningTrace, ResponseFormat, Role, Tool, ToolCall, ToolChoice};
+pub use request::{ChatRequest, Message, Part, ReasoningTrace, ResponseFormat, Role, Tool, ToolCall, ToolChoice};
+pub use shape::CHAT;

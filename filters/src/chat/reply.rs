@@ -30,6 +30,8 @@ pub struct Choice<'a> {
     pub index: u32,
     /// Text, in pieces to be joined; none at all means `content: null`.
     pub text: Vec<Literal<'a>>,
+    /// A refusal in the model's words.
+    pub refusal: Option<Literal<'a>>,
     /// Reasoning, in order.
     pub reasoning: Vec<Reasoning<'a>>,
     /// Calls, in order.

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use crate::json::{Document, Literal, Shape, View};
+use crate::json::{Document, Literal, View};
 use crate::refusal::Refusal;
 
 /// A whole request. Fields that are absent, `null`, or equal to their documented default are `None`: leaving them out loses nothing.
@@ -76,8 +76,7 @@ impl<'a> ChatRequest<'a> {
     /// A [`Refusal`] of the client's fault that names the path of what is not a chat request: no `messages`, an unknown role, a
     /// content part without its field, a tool without a name.
     pub fn read(document: &'a Document) -> Result<Self, Refusal> {
-        let _ = document;
-        Err(Refusal::client("", "skeleton"))
+        super::read::read(document)
     }
 }
 
@@ -132,6 +131,8 @@ pub enum Part<'a> {
         view: View<'a>,
         /// `cache_control` beside it.
         cache_control: Option<View<'a>>,
+        /// Members not named here, of the part and of the object inside it.
+        others: Vec<View<'a>>,
     },
     /// An image by data URI, URL or bare base64.
     Image {
@@ -141,6 +142,8 @@ pub enum Part<'a> {
         detail: Option<View<'a>>,
         /// `cache_control` beside it.
         cache_control: Option<View<'a>>,
+        /// Members not named here, of the part and of the object inside it.
+        others: Vec<View<'a>>,
         /// The whole part.
         view: View<'a>,
     },
@@ -150,6 +153,8 @@ pub enum Part<'a> {
         data: View<'a>,
         /// `wav`, `mp3`, …
         format: View<'a>,
+        /// Members not named here, of the part and of the object inside it.
+        others: Vec<View<'a>>,
         /// The whole part.
         view: View<'a>,
     },
@@ -163,6 +168,8 @@ pub enum Part<'a> {
         filename: Option<View<'a>>,
         /// `cache_control` beside it.
         cache_control: Option<View<'a>>,
+        /// Members not named here, of the part and of the object inside it.
+        others: Vec<View<'a>>,
         /// The whole part.
         view: View<'a>,
     },
@@ -170,6 +177,8 @@ pub enum Part<'a> {
     Refusal {
         /// The refusal's text.
         text: Literal<'a>,
+        /// Members not named here, of the part and of the object inside it.
+        others: Vec<View<'a>>,
         /// The whole part.
         view: View<'a>,
     },
@@ -296,6 +305,3 @@ pub enum ResponseFormat<'a> {
     /// A type not named here.
     Unknown(View<'a>),
 }
-
-/// What the scan records of a chat body.
-pub static CHAT: Shape = Shape::Opaque;

@@ -84,6 +84,9 @@ pub struct Translated {
 pub struct Names {
     /// Tool names that the dialect does not allow: (as sent, as the client declared it).
     pub renamed_tools: Vec<(String, String)>,
+    /// Goes into the ids of calls, for dialects whose calls have none: unique within a conversation. The gateway sets it to the
+    /// request's id.
+    pub id_seed: String,
     /// A tool made up to get structured output: its arguments are the answer's text.
     pub answer_tool: Option<String>,
 }

@@ -1,8 +1,8 @@
 //! One pass over a JSON body, recording where things are.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
+
+use super::{View, scan};
 
 /// Which parts of a document the scan records as nodes of their own.
 ///
@@ -15,7 +15,7 @@ pub enum Shape {
     /// If the value is an object its members are recorded (those named with their own shape); if it is an array its elements are
     /// recorded with the element shape; anything else is a scalar span.
     Open {
-        /// Shapes of the named members of an object.
+        /// Shapes of the named members of an object; at most 128, each name once.
         members: &'static [(&'static str, &'static Shape)],
         /// The shape of an array's elements; `None` keeps an array opaque.
         elements: Option<&'static Shape>,
@@ -84,23 +84,25 @@ pub enum Kind {
 /// A scanned body: the bytes and where its values are.
 #[derive(Debug)]
 pub struct Document {
-    bytes: Bytes,
+    pub(super) bytes: Bytes,
+    pub(super) nodes: Vec<Node>,
 }
 
 impl Document {
-    /// Scans `bytes` once. O(bytes); memory O(recorded values). Strings are skipped by SIMD search, never decoded.
+    /// Scans `bytes` once. O(bytes); memory 28 bytes a recorded value. Strings are skipped by SIMD search, never decoded.
     ///
     /// # Errors
-    /// [`ScanError`]; accepts exactly the documents `serde_json` accepts, but for the limits and duplicates.
+    /// [`ScanError`]; accepts exactly the documents `serde_json` reads into a `Value`, but for the limits and duplicates. So a lone
+    /// surrogate escape (`"\ud83d"`) and a number beyond every double (`1e999`) are syntax errors, wherever they stand.
     pub fn scan(bytes: Bytes, shape: &'static Shape, limits: ScanLimits) -> Result<Self, ScanError> {
-        let _ = (shape, limits);
-        Ok(Self { bytes })
+        let nodes = scan::scan(&bytes, shape, limits)?;
+        Ok(Self { bytes, nodes })
     }
 
     /// The root value.
     #[must_use]
     pub fn root(&self) -> View<'_> {
-        View { document: self, node: 0 }
+        View::new(self, 0)
     }
 
     /// The whole body, as it came.
@@ -110,106 +112,39 @@ impl Document {
     }
 }
 
-/// A look at one recorded value of a document. Copy; a pair of words.
+/// One recorded value. Nodes stand in document order, a container before its children.
 #[derive(Debug, Clone, Copy)]
-pub struct View<'a> {
-    document: &'a Document,
-    node: u32,
+pub(super) struct Node {
+    /// Where the member's key is, quotes included; `0..0` for elements and the root.
+    pub(super) key: Span,
+    /// Where the value is.
+    pub(super) value: Span,
+    /// Index of the container; [`Node::NONE`] for the root.
+    pub(super) parent: u32,
+    /// Index after the last node of this value's subtree: its next sibling, if it has one.
+    pub(super) next: u32,
+    pub(super) kind: Kind,
+    /// Whether the key, and whether the value if it is a string, holds a backslash.
+    pub(super) key_escaped: bool,
+    pub(super) escaped: bool,
 }
 
-#[allow(unused_variables, clippy::todo)] // SKELETON: signatures first, bodies follow
-impl<'a> View<'a> {
-    /// The kind of the value.
-    #[must_use]
-    pub fn kind(self) -> Kind {
-        todo!()
-    }
-    /// The value's JSON text, exactly as the client wrote it (without surrounding whitespace).
-    #[must_use]
-    pub fn raw(self) -> &'a str {
-        todo!()
-    }
-    /// The same as a slice that shares the body's memory.
-    #[must_use]
-    pub fn bytes(self) -> Bytes {
-        todo!()
-    }
-    /// Byte range of the value in the document.
-    #[must_use]
-    pub fn range(self) -> std::ops::Range<usize> {
-        todo!()
-    }
-    /// Byte range from the start of the member's key to the end of its value; `None` for elements and the root.
-    #[must_use]
-    pub fn member_range(self) -> Option<std::ops::Range<usize>> {
-        todo!()
-    }
-    /// A named or unnamed member of a recorded object; the first if an unnamed one stands twice. `None` also for JSON `null`?
-    /// No: a `null` member is returned; use [`View::present`] to treat it as absent.
-    #[must_use]
-    pub fn get(self, key: &str) -> Option<View<'a>> {
-        todo!()
-    }
-    /// [`View::get`], with `null` as absent (OpenAI's own reading of optional fields).
-    #[must_use]
-    pub fn present(self, key: &str) -> Option<View<'a>> {
-        todo!()
-    }
-    /// The member's key, unescaped; `None` for elements and the root.
-    #[must_use]
-    pub fn key(self) -> Option<Cow<'a, str>> {
-        todo!()
-    }
-    /// Members of a recorded object in the client's order; empty for other kinds. An opaque object has none: see [`Shape`].
-    pub fn members(self) -> impl Iterator<Item = View<'a>> {
-        std::iter::empty()
-    }
-    /// Elements of a recorded array in order; empty for other kinds. An opaque array has none: see [`Shape`].
-    pub fn elements(self) -> impl Iterator<Item = View<'a>> {
-        std::iter::empty()
-    }
-    /// A string's decoded text (borrowed where it has no escapes).
-    #[must_use]
-    pub fn text(self) -> Option<Cow<'a, str>> {
-        todo!()
-    }
-    /// A string as a literal that can be emitted as it stands.
-    #[must_use]
-    pub fn literal(self) -> Option<super::Literal<'a>> {
-        todo!()
-    }
-    /// A boolean.
-    #[must_use]
-    pub fn boolean(self) -> Option<bool> {
-        todo!()
-    }
-    /// A non-negative integer.
-    #[must_use]
-    pub fn unsigned(self) -> Option<u64> {
-        todo!()
-    }
-    /// Any number, as the nearest double.
-    #[must_use]
-    pub fn number(self) -> Option<f64> {
-        todo!()
-    }
-    /// The value's path from the root, such as `messages[2].content[1].image_url.url`; empty for the root.
-    #[must_use]
-    pub fn path(self) -> String {
-        todo!()
-    }
-    /// Reads the value into a typed, possibly borrowing, structure. For small values that are really translated.
-    ///
-    /// # Errors
-    /// What `serde_json` says of the value's text.
-    pub fn read<T: serde::Deserialize<'a>>(self) -> Result<T, serde_json::Error> {
-        todo!()
-    }
-    /// Scans an opaque value as a document of its own, sharing the memory.
-    ///
-    /// # Errors
-    /// [`ScanError`] as in [`Document::scan`]; paths are then relative to this value.
-    pub fn reopen(self, shape: &'static Shape, limits: ScanLimits) -> Result<Document, ScanError> {
-        todo!()
+const _: () = assert!(size_of::<Node>() <= 28, "a client chooses how many nodes there are");
+
+impl Node {
+    /// No node.
+    pub(super) const NONE: u32 = u32::MAX;
+}
+
+/// A byte range of a document. Documents are shorter than 4 GiB.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+impl Span {
+    pub(super) fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
     }
 }

@@ -38,13 +38,7 @@ impl<'a> Literal<'a> {
     /// The decoded text; borrowed where there is nothing to decode. Lone surrogates become U+FFFD.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
-        if !self.escaped().contains('\\') {
-            return Cow::Borrowed(self.escaped());
-        }
-        match serde_json::from_str::<String>(&self.0) {
-            Ok(text) => Cow::Owned(text),
-            Err(_) => Cow::Owned(String::from_utf8_lossy(self.escaped().as_bytes()).into_owned()),
-        }
+        decode(&self.0)
     }
 
     /// Whether the string is `""`.
@@ -64,6 +58,46 @@ impl<'a> Literal<'a> {
     pub fn into_owned(self) -> Literal<'static> {
         Literal(Cow::Owned(self.0.into_owned()))
     }
+}
+
+/// Appends `text` to `out`, quoted and escaped: [`Literal::quote`] without a copy of its own.
+pub fn quote_into(text: &str, out: &mut Vec<u8>) {
+    // Writing to memory cannot fail, and text can always be quoted.
+    let _ = serde_json::to_writer(out, text);
+}
+
+/// The text a string literal stands for; borrowed where it has no escapes.
+pub(super) fn decode(literal: &str) -> Cow<'_, str> {
+    let escaped = literal.get(1..literal.len().saturating_sub(1)).unwrap_or_default();
+    if memchr::memchr(b'\\', escaped.as_bytes()).is_none() {
+        return Cow::Borrowed(escaped);
+    }
+    let decoded = serde_json::from_str(literal).or_else(|_| serde_json::from_str(&without_lone_surrogates(literal)));
+    Cow::Owned(decoded.unwrap_or_else(|_| escaped.to_owned()))
+}
+
+/// Writes `\ufffd` for each escape that is half of a surrogate pair without the other half.
+fn without_lone_surrogates(literal: &str) -> String {
+    let mut mended = String::with_capacity(literal.len());
+    let mut rest = literal;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        mended.push_str(before);
+        let (taken, escape) = match (code_unit(escape), escape.get(6..).and_then(code_unit)) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => (12, escape.get(..12)),
+            (Some(0xD800..=0xDFFF), _) => (6, Some("\\ufffd")),
+            (Some(_), _) => (6, escape.get(..6)),
+            (None, _) => (2, escape.get(..2)),
+        };
+        mended.push_str(escape.unwrap_or_default());
+        rest = rest.get(at + taken..).unwrap_or_default();
+    }
+    mended + rest
+}
+
+/// The UTF-16 code unit that `text` begins with as a `\uXXXX` escape.
+fn code_unit(text: &str) -> Option<u16> {
+    u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Literal<'a> {

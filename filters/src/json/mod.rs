@@ -2,8 +2,19 @@
 
 mod document;
 mod literal;
+mod path;
+mod scan;
 mod splice;
+mod view;
 
-pub use document::{Document, Kind, ScanError, ScanLimits, Shape, View};
-pub use literal::Literal;
+pub use document::{Document, Kind, ScanError, ScanLimits, Shape};
+pub use literal::{Literal, quote_into};
 pub use splice::{Pieces, Splice};
+pub use view::View;
+
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod write_tests;

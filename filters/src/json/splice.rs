@@ -1,6 +1,6 @@
 //! A JSON body made of slices of another and of new text.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{Literal, View};
 
@@ -45,6 +45,7 @@ pub struct Splice {
     pieces: Vec<Bytes>,
     tail: BytesMut,
     len_bytes: usize,
+    /// The last byte written that is not white space; 0 if there is none.
     last: u8,
 }
 
@@ -57,10 +58,8 @@ impl Splice {
 
     /// Writes JSON text as it stands: punctuation, a number, a whole value.
     pub fn raw(&mut self, text: &str) -> &mut Self {
-        if let Some(last) = text.as_bytes().last() {
-            self.last = *last;
-            self.tail.extend_from_slice(text.as_bytes());
-        }
+        self.note_last(text.as_bytes());
+        self.tail.extend_from_slice(text.as_bytes());
         self
     }
 
@@ -90,6 +89,11 @@ impl Splice {
         self.raw("\"").raw(key).raw("\":")
     }
 
+    /// Writes a member's key that a document came with, after a comma where one is due.
+    pub fn key_literal(&mut self, key: &Literal<'_>) -> &mut Self {
+        self.element().literal(key).raw(":")
+    }
+
     /// Announces the next element of an array: writes a comma where one is due.
     pub fn element(&mut self) -> &mut Self {
         if !matches!(self.last, 0 | b'{' | b'[' | b':' | b',') {
@@ -100,7 +104,10 @@ impl Splice {
 
     /// Writes plain text as a string, escaped.
     pub fn string(&mut self, text: &str) -> &mut Self {
-        self.literal(&Literal::quote(text))
+        // Writing to memory cannot fail, and text can always be quoted.
+        let _ = serde_json::to_writer((&mut self.tail).writer(), text);
+        self.last = b'"';
+        self
     }
 
     /// Writes a string literal as it stands.
@@ -113,15 +120,14 @@ impl Splice {
         self.raw(itoa::Buffer::new().format(value))
     }
 
-    /// Writes a value of the client's document, as it stands; a large one is not copied.
+    /// Writes a value of the client's document, as it stands; one of 16 KiB or more is not copied.
     pub fn view(&mut self, view: View<'_>) -> &mut Self {
         self.kept(view.bytes())
     }
 
-    /// Writes a slice of another body, as it stands; a large one is not copied.
+    /// Writes a slice of another body, as it stands; one of 16 KiB or more is not copied.
     pub fn kept(&mut self, bytes: Bytes) -> &mut Self {
-        let Some(last) = bytes.last() else { return self };
-        self.last = *last;
+        self.note_last(&bytes);
         if bytes.len() < SEPARATE_BYTES {
             self.tail.extend_from_slice(&bytes);
         } else {
@@ -137,6 +143,11 @@ impl Splice {
     pub fn finish(mut self) -> Pieces {
         self.flush_tail();
         Pieces { pieces: self.pieces, len_bytes: self.len_bytes }
+    }
+
+    /// White space does not count: what stands before it decides whether a comma is due.
+    fn note_last(&mut self, written: &[u8]) {
+        self.last = written.iter().copied().rfind(|byte| !byte.is_ascii_whitespace()).unwrap_or(self.last);
     }
 
     fn flush_tail(&mut self) {

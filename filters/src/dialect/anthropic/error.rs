@@ -1,7 +1,99 @@
-//! Errors of the dialect.
+//! Errors: `{"type":"error","error":{"type","message","details":{"error_code"}},"request_id"}`.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
 
 use crate::fault::{Fault, FaultKind};
 
-pub(super) fn fault(status: u16, _body: &[u8]) -> Fault {
-    Fault { status, kind: FaultKind::Server, message: String::new(), code: None, param: None, retry_after_ms: None }
+/// The object at `error`. Anything missing is empty: a body may be cut, or HTML.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ErrorBody<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    message: Cow<'a, str>,
+    details: Option<Details>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Details {
+    #[serde(default)]
+    error_code: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    error: ErrorBody<'a>,
+}
+
+/// Anthropic's error types: the status each stands for where an error has none of its own (in a stream), and its kind.
+/// Source: the error types of Anthropic's Python SDK 2.11.0.
+static TYPES: &[(&str, u16, FaultKind)] = &[
+    ("invalid_request_error", 400, FaultKind::BadRequest),
+    ("authentication_error", 401, FaultKind::Authentication),
+    ("billing_error", 402, FaultKind::Billing),
+    ("permission_error", 403, FaultKind::Permission),
+    ("not_found_error", 404, FaultKind::NotFound),
+    ("conflict_error", 409, FaultKind::Conflict),
+    ("request_too_large", 413, FaultKind::TooLarge),
+    ("rate_limit_error", 429, FaultKind::RateLimited),
+    ("api_error", 500, FaultKind::Server),
+    ("timeout_error", 504, FaultKind::Timeout),
+    ("overloaded_error", 529, FaultKind::Overloaded),
+];
+
+/// Reads an error status with its body.
+pub(super) fn fault(status: u16, body: &[u8]) -> Fault {
+    match serde_json::from_slice::<Envelope<'_>>(body) {
+        Ok(envelope) => of(Some(status), &envelope.error),
+        // HTML of an edge, an empty body, a cut one: the status alone speaks. The text goes to the log.
+        Err(_) => Fault::new(status, None, &String::from_utf8_lossy(body)),
+    }
+}
+
+/// The fault an error object stands for; without a status of its own (inside a 200) its type gives one.
+pub(super) fn of(status: Option<u16>, error: &ErrorBody<'_>) -> Fault {
+    let row = TYPES.iter().find(|(name, _, _)| *name == error.kind);
+    let status = status.or(row.map(|(_, status, _)| *status)).unwrap_or(500);
+    let kind = row.map_or_else(|| FaultKind::of_status(status), |(_, _, kind)| *kind);
+    let code = error.details.as_ref().and_then(|details| details.error_code.as_deref());
+    let word = code.or(Some(error.kind.as_ref()).filter(|kind| !kind.is_empty()));
+    Fault { kind: kind.refine(code, &error.message), ..Fault::new(status, word, &error.message) }
+}
+
+/// A body or an event that is not what the API documents.
+pub(super) fn unreadable(what: &str) -> Fault {
+    Fault::new(502, None, &format!("The provider's answer cannot be read: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fault;
+    use crate::fault::FaultKind;
+
+    #[test]
+    fn type_status_code_and_text_tell_the_kind() {
+        let body = |kind: &str, message: &str, code: &str| {
+            format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"{message}","details":{{"error_code":{code}}}}}}}"#)
+        };
+        let cases = [
+            (529, body("overloaded_error", "Overloaded", "null"), FaultKind::Overloaded),
+            (429, body("rate_limit_error", "slow down", "null"), FaultKind::RateLimited),
+            (429, body("rate_limit_error", "limit", "\"enforced_spend_limit_reached\""), FaultKind::QuotaExhausted),
+            (400, body("invalid_request_error", "prompt is too long: 250000 tokens > 200000 maximum", "null"), FaultKind::ContextLength),
+            (400, body("invalid_request_error", "max_tokens: Field required", "null"), FaultKind::BadRequest),
+            (413, body("request_too_large", "Request exceeds the maximum size", "null"), FaultKind::TooLarge),
+            (401, body("authentication_error", "invalid x-api-key", "null"), FaultKind::Authentication),
+            (502, "<html><h1>Bad gateway</h1>".to_owned(), FaultKind::Server),
+            (500, String::new(), FaultKind::Server),
+            (503, r#"{"error":"busy"}"#.to_owned(), FaultKind::Server),
+        ];
+        for (status, body, kind) in cases {
+            let fault = fault(status, body.as_bytes());
+            assert_eq!((fault.status, fault.kind), (status, kind), "{body}");
+        }
+    }
 }

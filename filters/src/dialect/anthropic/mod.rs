@@ -1,9 +1,21 @@
 //! Anthropic's Messages API.
 
+mod block;
+mod content;
 mod error;
+mod format;
+mod models;
+mod names;
+mod replay;
 mod reply;
 mod request;
+mod schema;
+mod settings;
 mod stream;
+mod thinking;
+mod tools;
+mod turns;
+mod usage;
 
 use bytes::Bytes;
 

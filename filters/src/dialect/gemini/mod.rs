@@ -1,9 +1,21 @@
 //! Google's generateContent, on AI Studio and Vertex.
 
+mod arguments;
+mod calls;
+mod contents;
 mod error;
+mod finish;
+mod generation;
+mod media;
+mod models;
+mod path;
 mod reply;
 mod request;
+mod schema;
+mod signature;
 mod stream;
+mod tools;
+mod wire;
 
 use bytes::Bytes;
 
@@ -21,8 +33,8 @@ impl Dialect for Gemini {
         "gemini"
     }
 
-    fn chat_path(&self, _model: &str, _stream: bool) -> String {
-        "/models/".to_owned()
+    fn chat_path(&self, model: &str, stream: bool) -> String {
+        path::chat(model, stream)
     }
 
     fn chat_request(&self, request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {

@@ -6,6 +6,7 @@ mod error;
 mod reply;
 mod request;
 mod stream;
+mod wire;
 
 use bytes::Bytes;
 
@@ -14,8 +15,9 @@ use crate::chat::{ChatRequest, Reply, StreamReader};
 use crate::fault::Fault;
 use crate::refusal::Refusal;
 
-pub use error::{ErrorText, error_body};
+pub use error::{ErrorText, error_body, error_type, fault_body};
 pub use reply::{ReplyContext, write_reply};
+pub use request::rewrite;
 pub use stream::StreamWriter;
 
 /// The dialect.

@@ -1,0 +1,100 @@
+//! Names and ids in the alphabet Anthropic allows, so that equal inputs become equal outputs in every turn (prompt caches match bytes).
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use crate::chat::{Message, Tool};
+
+/// Longest name of a tool (Anthropic's `^[a-zA-Z0-9_-]{1,128}$`).
+const NAME_BYTES: usize = 128;
+
+/// Names of tools as they are sent.
+#[derive(Debug, Default)]
+pub(super) struct ToolNames {
+    /// (as sent, as the client wrote it), only where they differ.
+    pub(super) renamed: Vec<(String, String)>,
+    taken: HashSet<String>,
+}
+
+impl ToolNames {
+    /// Looks at every name in the tools and in the history; valid ones keep their name, others get one that nobody has.
+    pub(super) fn of(tools: &[Tool<'_>], messages: &[Message<'_>]) -> Self {
+        let declared = tools.iter().filter_map(|tool| tool.name);
+        let called = messages.iter().flat_map(|message| message.tool_calls.iter().map(|call| call.name));
+        let written: Vec<_> = declared.chain(called).filter_map(|name| name.text()).collect();
+        let mut names = Self::default();
+        names.taken.extend(written.iter().filter(|name| is_valid(name, NAME_BYTES)).map(|name| name.to_string()));
+        for name in written.iter().filter(|name| !is_valid(name, NAME_BYTES)) {
+            if !names.renamed.iter().any(|(_, original)| original == name) {
+                let sent = names.fresh(name);
+                names.taken.insert(sent.clone());
+                names.renamed.push((sent, name.to_string()));
+            }
+        }
+        names
+    }
+
+    /// The name to send for the client's.
+    pub(super) fn sent<'a>(&self, name: Cow<'a, str>) -> Cow<'a, str> {
+        let row = self.renamed.iter().find(|(_, original)| *original == name);
+        row.map_or(name, |(sent, _)| Cow::Owned(sent.clone()))
+    }
+
+    /// A valid name that no tool has, as near to `wanted` as can be.
+    pub(super) fn fresh(&self, wanted: &str) -> String {
+        let wanted = spell(wanted);
+        let numbered = (2_u32..).map(|number| format!("{wanted}_{number}"));
+        let mut names = std::iter::once(wanted.clone()).chain(numbered);
+        names.find(|name| !self.taken.contains(name)).unwrap_or_default()
+    }
+}
+
+/// A call's id in the allowed alphabet: itself where it can be, else respelled with a hash of the original, so that different ids
+/// stay different and a call and its result stay together.
+pub(super) fn call_id(id: Cow<'_, str>) -> Cow<'_, str> {
+    if is_valid(&id, usize::MAX) {
+        return id;
+    }
+    Cow::Owned(format!("{}_{:016x}", spell(&id), fnv1a(&id)))
+}
+
+fn is_valid(name: &str, max: usize) -> bool {
+    !name.is_empty() && name.len() <= max && name.bytes().all(is_allowed)
+}
+
+fn is_allowed(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+/// Each character that is not allowed as `_`, shortened so that a suffix has room.
+fn spell(name: &str) -> String {
+    let allowed = |character: char| u8::try_from(character).is_ok_and(is_allowed);
+    let spelled: String = name.chars().take(NAME_BYTES - 28).map(|character| if allowed(character) { character } else { '_' }).collect();
+    if spelled.is_empty() { "tool".to_owned() } else { spelled }
+}
+
+/// FNV-1a, 64 bits: stable across builds and machines, unlike the standard library's hasher.
+fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ToolNames, call_id};
+
+    #[test]
+    fn ids_stay_apart_and_the_same_each_time() {
+        assert_eq!(call_id("call_1-a".into()), "call_1-a");
+        assert_ne!(call_id("a.b".into()), call_id("a:b".into()));
+        assert_eq!(call_id("a.b".into()), call_id("a.b".into()));
+        assert!(call_id("".into()).starts_with("tool_"));
+    }
+
+    #[test]
+    fn a_fresh_name_is_nobodys() {
+        let mut names = ToolNames::default();
+        names.taken.insert("json".to_owned());
+        assert_eq!(names.fresh("json"), "json_2");
+        assert_eq!(names.fresh("text"), "text");
+    }
+}

@@ -1,0 +1,8 @@
+//! Chat completion chunks, read from an upstream and written to a client.
+
+mod calls;
+mod read;
+mod write;
+
+pub(super) use read::Reader;
+pub use write::StreamWriter;

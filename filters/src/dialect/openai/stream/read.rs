@@ -1,0 +1,183 @@
+//! Reads chunks. Runs on every event of a stream, also where the bytes pass untouched: so it looks before it parses.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+use serde_json::value::RawValue;
+
+use super::super::error::fault_within;
+use super::super::wire::{self, Choice, Completion, Piece, Said};
+use super::calls::Calls;
+use crate::chat::{StreamEvent, StreamReader};
+use crate::fault::Fault;
+use crate::loss::{Loss, LossKind};
+use crate::sse::Event;
+
+/// The end mark.
+const DONE: &str = "[DONE]";
+
+static FINISH_REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"finish_reason\""));
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"error\""));
+
+/// Reads an OpenAI-compatible stream. In same-dialect traffic it only observes: the bytes pass untouched.
+#[derive(Debug, Default)]
+pub(in crate::dialect::openai) struct Reader {
+    started: bool,
+    quiet: bool,
+    failed: bool,
+    done: bool,
+    calls: Calls,
+    /// Each choice seen, and whether it ended.
+    choices: Vec<(u32, bool)>,
+}
+
+impl StreamReader for Reader {
+    fn read<'a>(&mut self, event: Event<'a>, report: &mut dyn FnMut(StreamEvent<'a>)) {
+        let data = event.data.trim();
+        if data.is_empty() || (self.quiet && event.name != "error" && !is_of_interest(data)) {
+            return;
+        }
+        if data == DONE {
+            self.done = true;
+            return report(StreamEvent::Done);
+        }
+        match serde_json::from_str::<Completion<'a>>(data) {
+            Ok(chunk) if event.name != "error" && !chunk.is_error() => self.chunk(chunk, report),
+            Ok(_) | Err(_) => self.other(event.name, data, report),
+        }
+    }
+
+    fn quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
+    }
+
+    /// Not all servers send `[DONE]`: a finish reason for each choice seen is an end too.
+    fn is_complete(&self) -> bool {
+        let ended = self.choices.iter().filter(|(_, ended)| *ended).count();
+        !self.failed && ended > 0 && (self.done || ended == self.choices.len())
+    }
+}
+
+/// Whether a quiet reader must parse this: it ends a choice, counts tokens, reports an error, or is the end mark.
+fn is_of_interest(data: &str) -> bool {
+    data == DONE
+        || any_value(&FINISH_REASON, data, |value| !value.starts_with("null") && !value.starts_with("\"\""))
+        || any_value(&USAGE, data, |value| value.starts_with('{'))
+        || any_value(&ERROR, data, |value| !value.starts_with("null"))
+}
+
+/// Whether any value under the key satisfies `test`. A key's bytes cannot stand inside a string: its quotes would be escaped.
+fn any_value(key: &Finder<'_>, data: &str, test: impl Fn(&str) -> bool) -> bool {
+    key.find_iter(data.as_bytes()).any(|at| {
+        let after = data.get(at + key.needle().len()..).unwrap_or_default().trim_start();
+        test(after.strip_prefix(':').unwrap_or(after).trim_start())
+    })
+}
+
+impl Reader {
+    /// An error, or something unknown, which is passed over.
+    fn other<'a>(&mut self, name: &str, data: &str, report: &mut dyn FnMut(StreamEvent<'a>)) {
+        match fault_within(data) {
+            Some(fault) => self.fail(fault, report),
+            None if name == "error" => {
+                let message = serde_json::from_str::<&RawValue>(data).map_or(data.into(), wire::text);
+                self.fail(Fault::new(502, None, &message), report);
+            }
+            None => {}
+        }
+    }
+
+    fn fail<'a>(&mut self, fault: Fault, report: &mut dyn FnMut(StreamEvent<'a>)) {
+        self.failed = true;
+        report(StreamEvent::Failed(fault));
+    }
+
+    fn chunk<'a>(&mut self, chunk: Completion<'a>, report: &mut dyn FnMut(StreamEvent<'a>)) {
+        let (id, model) = (chunk.id.and_then(wire::string), chunk.model.and_then(wire::string));
+        if !self.started && (id.as_ref().is_some_and(|id| !id.is_empty()) || model.as_ref().is_some_and(|model| !model.is_empty())) {
+            self.started = true;
+            report(StreamEvent::Start { id: id.unwrap_or_default(), model: model.unwrap_or_default() });
+        }
+        let usage = chunk.usage();
+        for choice in chunk.choices.unwrap_or_default() {
+            self.choice(choice, report);
+        }
+        if let Some(usage) = usage {
+            report(StreamEvent::Usage(usage));
+        }
+    }
+
+    /// A server that answers a streamed request whole (`message` for `delta`) is read too, where nothing was streamed before.
+    fn choice<'a>(&mut self, choice: Choice<'a>, report: &mut dyn FnMut(StreamEvent<'a>)) {
+        let index = choice.index.unwrap_or_default();
+        let known = self.choices.iter().position(|(seen, _)| *seen == index);
+        let whole = choice.message.filter(|_| known.is_none() && choice.delta.is_none());
+        if let Some(said) = choice.delta.or(whole) {
+            self.said(index, said, report);
+        }
+        if known.is_none() {
+            self.choices.push((index, false));
+        }
+        let Some(raw) = choice.finish_reason else { return };
+        if raw.get() == "\"error\"" {
+            let message = "the upstream ended the stream with finish reason \"error\"";
+            return self.fail(Fault::new(502, None, message), report);
+        }
+        if let Some(reason) = wire::finish_reason(raw) {
+            self.choices.iter_mut().filter(|(seen, _)| *seen == index).for_each(|(_, ended)| *ended = true);
+            report(StreamEvent::Finish { choice: index, reason });
+        }
+    }
+
+    fn said<'a>(&mut self, choice: u32, mut said: Said<'a>, report: &mut dyn FnMut(StreamEvent<'a>)) {
+        reasoning(choice, &said, report);
+        for piece in said.content() {
+            match piece {
+                Piece::Text(text) if !text.is_empty() => report(StreamEvent::Text { choice, text }),
+                Piece::Reasoning(text) if !text.is_empty() => report(StreamEvent::Reasoning { choice, text }),
+                Piece::Text(_) | Piece::Reasoning(_) => {}
+            }
+        }
+        if let Some(text) = said.refusal.and_then(wire::literal).filter(|text| !text.is_empty()) {
+            report(StreamEvent::Refusal { choice, text });
+        }
+        if said.audio.is_some() {
+            report(StreamEvent::Audio);
+        }
+        for image in said.images.take().unwrap_or_default() {
+            match image.inline() {
+                Some((media_type, base64)) => {
+                    report(StreamEvent::Image { choice, media_type, base64: crate::json::Literal::quote(&base64) });
+                }
+                None => {
+                    let path = format!("choices[{choice}].delta.images").into();
+                    report(StreamEvent::Lost(Loss { path, kind: LossKind::Dropped }));
+                }
+            }
+        }
+        for call in said.calls() {
+            self.calls.read(choice, &call, report);
+        }
+    }
+}
+
+/// `reasoning_details` repeat the plain text where both stand; only they have signatures.
+fn reasoning<'a>(choice: u32, said: &Said<'a>, report: &mut dyn FnMut(StreamEvent<'a>)) {
+    let plain = said.plain_reasoning();
+    let told = plain.is_some();
+    if let Some(text) = plain {
+        report(StreamEvent::Reasoning { choice, text });
+    }
+    for detail in said.reasoning_details.iter().flatten() {
+        if let Some(text) = detail.detail_text().filter(|_| !told) {
+            report(StreamEvent::Reasoning { choice, text });
+        }
+        if let Some(signature) = detail.signature() {
+            report(StreamEvent::ReasoningSignature { choice, signature });
+        }
+        if let Some(data) = detail.data() {
+            report(StreamEvent::ReasoningEncrypted { choice, data });
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Writes pivot events as chunks.
+
+use super::super::error::fault_body;
+use super::super::reply::{ReplyContext, reason_word, write_encrypted, write_image, write_thought, write_thought_signature, write_usage};
+use crate::chat::StreamEvent;
+use crate::fault::Fault;
+use crate::json::{Literal, Splice};
+use crate::loss::Loss;
+use crate::usage::Usage;
+
+/// Writes pivot events as `data: {chat.completion.chunk}` frames. One per client stream.
+#[derive(Debug)]
+pub struct StreamWriter {
+    context: ReplyContext,
+    /// `{"id":…,"object":…,"created":…,"model":…`: the same in each chunk.
+    head: String,
+    choices: Vec<Begun>,
+    usage: Option<Usage>,
+    losses: Vec<Loss>,
+}
+
+/// A choice of which something was written.
+#[derive(Debug)]
+struct Begun {
+    index: u32,
+    /// Reasoning since the last signature, escaped: it is said once more together with its signature, so that a client can replay
+    /// the element as it received it.
+    thought: String,
+    /// Elements of `reasoning_details` so far.
+    details: u64,
+    images: u64,
+}
+
+impl StreamWriter {
+    /// A writer for one reply.
+    #[must_use]
+    pub fn new(context: ReplyContext) -> Self {
+        let head = head(&context, "", "");
+        Self { context, head, choices: Vec::new(), usage: None, losses: Vec::new() }
+    }
+
+    /// Appends the frames of one event to `out`. Usage is held for the usage chunk; [`StreamEvent::Lost`] is collected for the comment
+    /// before the end; [`StreamEvent::Failed`] and [`StreamEvent::Done`] are the caller's to act on, through
+    /// [`StreamWriter::fail`] and [`StreamWriter::finish`].
+    pub fn write(&mut self, event: &StreamEvent<'_>, out: &mut Vec<u8>) {
+        match event {
+            StreamEvent::Start { id, model } => self.head = head(&self.context, id, model),
+            StreamEvent::Usage(usage) => self.usage.get_or_insert_default().merge(*usage),
+            StreamEvent::Lost(loss) => self.losses.extend((!self.losses.contains(loss)).then(|| loss.clone())),
+            StreamEvent::Audio | StreamEvent::Failed(_) | StreamEvent::Done => {}
+            StreamEvent::Finish { choice, reason } => {
+                self.begin(*choice, out);
+                self.chunk(*choice, "", Some(reason_word(*reason, self.context.legacy_functions)), out);
+            }
+            StreamEvent::Text { choice, text } => self.string(*choice, "content", text, out),
+            StreamEvent::Refusal { choice, text } => self.string(*choice, "refusal", text, out),
+            StreamEvent::Reasoning { choice, text } => {
+                self.string(*choice, "reasoning_content", text, out);
+                if let Some(begun) = self.begun(*choice) {
+                    begun.thought.push_str(text.escaped());
+                }
+            }
+            StreamEvent::ReasoningSignature { choice, signature } => self.signature(*choice, signature, out),
+            StreamEvent::ReasoningEncrypted { choice, data } => {
+                self.begin(*choice, out);
+                let index = self.begun(*choice).map_or(0, Begun::next_detail);
+                self.delta(*choice, out, |delta| in_array(delta, "reasoning_details", |delta| write_encrypted(delta, index, data)));
+            }
+            StreamEvent::Image { choice, media_type, base64 } => {
+                self.begin(*choice, out);
+                let index = self.begun(*choice).map_or(0, Begun::next_image);
+                self.delta(*choice, out, |delta| in_array(delta, "images", |delta| write_image(delta, index, (media_type, base64))));
+            }
+            StreamEvent::ToolStart { .. } | StreamEvent::ToolArguments { .. } => self.call(event, out),
+        }
+    }
+
+    /// Ends a whole stream: the losses as a comment, the usage chunk where it was asked for, `[DONE]`.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.lost(out);
+        if let Some(usage) = self.usage.filter(|_| self.context.include_usage) {
+            let mut chunk = Splice::new();
+            chunk.raw(&self.head).key("choices").raw("[]").key("usage");
+            write_usage(&mut chunk, &usage);
+            frame(chunk.end_object(), out);
+        }
+        out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    /// Ends a broken stream: the losses as a comment, `data: {"error":…}` and no `[DONE]`.
+    pub fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
+        self.lost(out);
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(&fault_body(fault));
+        out.extend_from_slice(b"\n\n");
+    }
+
+    /// `: heliostat-loss ["path",…]`. JSON keeps line ends out of the comment.
+    fn lost(&mut self, out: &mut Vec<u8>) {
+        if self.losses.is_empty() {
+            return;
+        }
+        let mut paths = Splice::new();
+        paths.array();
+        for loss in self.losses.drain(..) {
+            paths.element().string(&loss.path);
+        }
+        paths.end_array();
+        out.extend_from_slice(b": heliostat-loss ");
+        out.extend_from_slice(&paths.finish().join());
+        out.extend_from_slice(b"\n\n");
+    }
+
+    /// Writes a choice's first chunk, which names the role, where it was not written yet.
+    fn begin(&mut self, choice: u32, out: &mut Vec<u8>) {
+        if self.begun(choice).is_none() {
+            self.chunk(choice, r#""role":"assistant","content":"","refusal":null"#, None, out);
+            self.choices.push(Begun { index: choice, thought: String::new(), details: 0, images: 0 });
+        }
+    }
+
+    fn begun(&mut self, choice: u32) -> Option<&mut Begun> {
+        self.choices.iter_mut().find(|begun| begun.index == choice)
+    }
+
+    fn string(&mut self, choice: u32, key: &str, text: &Literal<'_>, out: &mut Vec<u8>) {
+        self.delta(choice, out, |delta| {
+            delta.key(key).literal(text);
+        });
+    }
+
+    fn signature(&mut self, choice: u32, signature: &Literal<'_>, out: &mut Vec<u8>) {
+        self.begin(choice, out);
+        let Some(begun) = self.begun(choice) else { return };
+        let thought = format!("\"{}\"", std::mem::take(&mut begun.thought));
+        let index = begun.next_detail();
+        let Some(text) = Literal::raw(&thought) else { return };
+        self.delta(choice, out, |delta| {
+            in_array(delta, "reasoning_details", |delta| write_thought(delta, index, (&text, Some(signature))));
+        });
+    }
+
+    /// A piece of a call. The legacy form holds one call: further ones stand in the newer form rather than nowhere.
+    fn call(&mut self, event: &StreamEvent<'_>, out: &mut Vec<u8>) {
+        let (choice, index) = match event {
+            StreamEvent::ToolStart { choice, index, .. } | StreamEvent::ToolArguments { choice, index, .. } => (*choice, *index),
+            _ => return,
+        };
+        let legacy = self.context.legacy_functions && index == 0;
+        self.delta(choice, out, |delta| {
+            if legacy {
+                delta.key("function_call");
+                return write_function(delta, event);
+            }
+            in_array(delta, "tool_calls", |delta| {
+                delta.object().key("index").integer(index.into());
+                if let StreamEvent::ToolStart { id, .. } = event {
+                    delta.key("id").string(id).key("type").string("function");
+                }
+                delta.key("function");
+                write_function(delta, event);
+                if let StreamEvent::ToolStart { thought_signature, .. } = event {
+                    write_thought_signature(delta, thought_signature.as_ref());
+                }
+                delta.end_object();
+            });
+        });
+    }
+
+    /// A chunk whose delta `write` fills.
+    fn delta(&mut self, choice: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Splice)) {
+        self.begin(choice, out);
+        let mut delta = Splice::new();
+        write(&mut delta);
+        let delta = delta.finish().join();
+        self.chunk(choice, std::str::from_utf8(&delta).unwrap_or_default(), None, out);
+    }
+
+    fn chunk(&self, choice: u32, delta: &str, finish: Option<&str>, out: &mut Vec<u8>) {
+        let mut chunk = Splice::new();
+        chunk.raw(&self.head).key("choices").array().object().key("index").integer(choice.into());
+        chunk.key("delta").object().raw(delta).end_object().key("logprobs").raw("null").key("finish_reason");
+        match finish {
+            Some(reason) => chunk.string(reason),
+            None => chunk.raw("null"),
+        };
+        chunk.end_object().end_array();
+        if self.context.include_usage {
+            chunk.key("usage").raw("null");
+        }
+        frame(chunk.end_object(), out);
+    }
+}
+
+impl Begun {
+    fn next_detail(&mut self) -> u64 {
+        self.details += 1;
+        self.details - 1
+    }
+
+    fn next_image(&mut self) -> u64 {
+        self.images += 1;
+        self.images - 1
+    }
+}
+
+fn head(context: &ReplyContext, id: &str, model: &str) -> String {
+    let id = Literal::quote(if id.is_empty() { &context.id } else { id });
+    let model = Literal::quote(model);
+    let (id, model, created_s) = (id.as_json(), model.as_json(), context.created_s);
+    format!(r#"{{"id":{id},"object":"chat.completion.chunk","created":{created_s},"model":{model}"#)
+}
+
+fn in_array(delta: &mut Splice, key: &str, write: impl FnOnce(&mut Splice)) {
+    delta.key(key).array();
+    write(delta);
+    delta.end_array();
+}
+
+fn write_function(delta: &mut Splice, event: &StreamEvent<'_>) {
+    delta.object();
+    match event {
+        StreamEvent::ToolStart { name, .. } => delta.key("name").string(name).key("arguments").string(""),
+        StreamEvent::ToolArguments { fragment, .. } => delta.key("arguments").literal(fragment),
+        _ => delta,
+    }
+    .end_object();
+}
+
+fn frame(chunk: &mut Splice, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"data: ");
+    for piece in std::mem::take(chunk).finish().pieces {
+        out.extend_from_slice(&piece);
+    }
+    out.extend_from_slice(b"\n\n");
+}

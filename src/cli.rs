@@ -1,0 +1,145 @@
+//! The command line.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Problem, Severity, Snapshot, WithoutEnvironment};
+use crate::source::{Source, USUAL_FILE};
+use crate::{demo, server, simulator};
+
+/// A configuration or a start that failed.
+const FAILURE: u8 = 1;
+
+/// A gateway between applications and AI model providers.
+///
+/// Applications keep their OpenAI SDK and change the base URL. Heliostat translates between providers, spreads requests over weighted
+/// keys, and moves on to the next provider when one fails, before the client sees a byte.
+#[derive(Debug, Parser)]
+#[command(name = "heliostat", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Try it without keys:  heliostat demo
+Run it:               heliostat run --config /etc/heliostat/heliostat.yaml
+Reload it:            kill -HUP <pid>   (a bad file is refused, the old one stays)
+Stop it:              kill -TERM <pid>  (requests in flight finish)";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway
+    ///
+    /// Without --config: /etc/heliostat/heliostat.yaml if it is there, else the providers whose usual variables are set
+    /// (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY and so on).
+    Run {
+        /// The configuration file, YAML or JSON
+        #[arg(long, short, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Say what a configuration means, or what is wrong with it
+    ///
+    /// Prints every problem with file, line, key and the nearest known key, and exits with 1 if there is an error.
+    Check {
+        /// The configuration file, YAML or JSON
+        #[arg(long, short, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Do not look for the secrets that env.NAME and file.PATH name
+        #[arg(long)]
+        without_env: bool,
+    },
+    /// Run the gateway with three simulated providers: no keys, no network
+    Demo {
+        /// Where clients connect
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+        /// Where operators connect: metrics and health
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+        admin_listen: SocketAddr,
+    },
+}
+
+impl Cli {
+    /// Does what was asked. `pending_reload` is set by a SIGHUP that comes before the server listens for it.
+    #[must_use]
+    pub fn run(self, pending_reload: Arc<AtomicBool>) -> ExitCode {
+        let done = match self.command {
+            Command::Run { config } => run(Source::find(config), pending_reload),
+            Command::Check { config, without_env } => check(&Source::find(config), without_env),
+            Command::Demo { listen, admin_listen } => run_demo(listen, admin_listen, pending_reload),
+        };
+        match done {
+            Ok(code) => code,
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "heliostat: {error}");
+                ExitCode::from(FAILURE)
+            }
+        }
+    }
+}
+
+type Done = Result<ExitCode, Box<dyn std::error::Error + Send + Sync>>;
+
+fn run(source: Source, pending_reload: Arc<AtomicBool>) -> Done {
+    match source.load() {
+        Ok(snapshot) => {
+            server::run(source, snapshot, pending_reload)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problems) => refuse(&source, &problems),
+    }
+}
+
+fn check(source: &Source, without_env: bool) -> Done {
+    let loaded = match (source, without_env) {
+        (Source::File(path), true) => config::load_file(path, &WithoutEnvironment),
+        _ => source.load(),
+    };
+    match loaded {
+        Ok(snapshot) => {
+            accept(source, &snapshot)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problems) => refuse(source, &problems),
+    }
+}
+
+fn accept(source: &Source, snapshot: &Snapshot) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}: good\n\n{}", source.name(), config::describe(snapshot))
+}
+
+fn refuse(source: &Source, problems: &[Problem]) -> Done {
+    let mut out = io::stderr().lock();
+    for problem in problems {
+        writeln!(out, "{problem}")?;
+    }
+    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+    let s = if errors == 1 { "" } else { "s" };
+    writeln!(out, "{}: {errors} error{s}", source.name())?;
+    if matches!(source, Source::Environment) {
+        writeln!(out, "Name a file with --config, put one at {USUAL_FILE}, or try `heliostat demo`.")?;
+    }
+    Ok(ExitCode::from(FAILURE))
+}
+
+fn run_demo(listen: SocketAddr, admin_listen: SocketAddr, pending_reload: Arc<AtomicBool>) -> Done {
+    // The providers live in a runtime of their own, as they would on hosts of their own.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let simulators = runtime.block_on(simulator::start(std::net::Ipv4Addr::LOCALHOST.into()))?;
+    let source = Source::Text(demo::configuration(&simulators, listen, admin_listen));
+    match source.load() {
+        Ok(snapshot) => {
+            writeln!(io::stdout().lock(), "{}", demo::greeting(listen))?;
+            server::run(source, snapshot, pending_reload)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problems) => refuse(&source, &problems),
+    }
+}

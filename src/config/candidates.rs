@@ -1,0 +1,121 @@
+//! `fallbacks` and `mcp`: what is tried, and in which order.
+
+use std::collections::HashMap;
+
+use super::catalogue;
+use super::field::{Field, Section};
+use super::provider::{Providers, label};
+use super::snapshot::{Candidate, Route};
+use super::value::shown;
+
+const FALLBACK: &[&str] = &["primary", "fallback"];
+const ROUTE: &[&str] = &["id", "primary", "fallbacks"];
+
+/// `fallbacks`, taken apart.
+#[derive(Debug, Default)]
+pub(super) struct Fallbacks {
+    /// The plain entries.
+    pub(super) global: Vec<Candidate>,
+    /// The `{primary, fallback}` entries.
+    pub(super) primary: Vec<(Candidate, Vec<Candidate>)>,
+}
+
+/// Reads `fallbacks`: strings, `{primary, fallback}`, or both.
+pub(super) fn fallbacks(root: &Section<'_>, providers: &Providers) -> Fallbacks {
+    let mut fallbacks = Fallbacks::default();
+    let items = root.get("fallbacks").and_then(|field| field.items()).unwrap_or_default();
+    for field in items {
+        if field.is_map() {
+            fallbacks.add_primary(&field, providers);
+        } else if let Some(candidate) = providers.candidate(&field) {
+            if fallbacks.global.contains(&candidate) {
+                let _: Option<()> = field.fail("written twice");
+            }
+            fallbacks.global.push(candidate);
+        }
+    }
+    fallbacks
+}
+
+/// Reads `mcp`: named routes, in whatever order.
+pub(super) fn routes(root: &Section<'_>, providers: &Providers) -> HashMap<String, Route> {
+    let mut routes = HashMap::new();
+    for field in root.get("mcp").and_then(|field| field.items()).unwrap_or_default() {
+        let Some(section) = field.section(ROUTE) else { continue };
+        let id = section.require("id").and_then(|id| label(&id));
+        let mut candidates: Vec<Candidate> = section.require("primary").and_then(|field| providers.candidate(&field)).into_iter().collect();
+        candidates.extend(section.get("fallbacks").map(|field| providers.candidates(&field)).unwrap_or_default());
+        let Some(id) = id else { continue };
+        if candidates.is_empty() {
+            field.notice(format!("the route {id} is left out: nothing in it can serve"));
+            continue;
+        }
+        let primary = candidates.remove(0);
+        if routes.insert(id.clone(), Route { primary, fallbacks: candidates }).is_some() {
+            let _: Option<()> = field.fail(format!("a second route with the id {id}"));
+        }
+    }
+    routes
+}
+
+impl Fallbacks {
+    fn add_primary(&mut self, field: &Field<'_>, providers: &Providers) {
+        let Some(section) = field.section(FALLBACK) else { return };
+        let primary = section.require("primary").and_then(|field| providers.candidate(&field));
+        let list = section.require("fallback").map(|field| providers.candidates(&field));
+        let (Some(primary), Some(list)) = (primary, list) else { return };
+        if self.primary.iter().any(|(earlier, _)| *earlier == primary) {
+            let _: Option<()> = field.fail("a second list for the same primary");
+        }
+        self.primary.push((primary, list));
+    }
+}
+
+impl PartialEq for Candidate {
+    fn eq(&self, other: &Self) -> bool {
+        self.provider.index == other.provider.index && self.model == other.model
+    }
+}
+
+impl Providers {
+    /// A list of `provider/model`, or a single one.
+    fn candidates(&self, field: &Field<'_>) -> Vec<Candidate> {
+        if !field.is_list() {
+            return self.candidate(field).into_iter().collect();
+        }
+        field.items().unwrap_or_default().iter().filter_map(|item| self.candidate(item)).collect()
+    }
+
+    /// Reads `provider/model`. `None` is reported: an error, or a notice that it is left out.
+    fn candidate(&self, field: &Field<'_>) -> Option<Candidate> {
+        let text = field.text()?;
+        let Some((provider, model)) = text.split_once('/').filter(|(provider, model)| !provider.is_empty() && !model.is_empty()) else {
+            return field.fail("must be provider/model");
+        };
+        let name = catalogue::canonical(provider);
+        if let Some(provider) = self.ready.iter().find(|provider| provider.name == name) {
+            return if provider.serves(model) {
+                Some(Candidate { provider: provider.clone(), model: model.to_owned() })
+            } else {
+                field.warn(format!("left out: no key of {name} may be used for {model}"));
+                None
+            };
+        }
+        self.missing(name, field);
+        None
+    }
+
+    fn missing(&self, name: &str, field: &Field<'_>) {
+        let variables = catalogue::find(name).map(|row| row.env.join(" or ")).unwrap_or_default();
+        if self.broken.iter().any(|broken| broken == name) {
+            // Its own problem is reported already.
+        } else if self.inactive.iter().any(|inactive| inactive == name) {
+            field.notice(format!("left out: {name} is accepted and not yet active"));
+        } else if self.implied && !variables.is_empty() {
+            field.warn(format!("left out: {name} needs {variables} in the environment, or an entry in `providers`"));
+        } else {
+            let names: Vec<&str> = self.ready.iter().map(|provider| provider.name.as_str()).collect();
+            let _: Option<()> = field.fail(format!("no provider \"{}\" here; configured: {}", shown(name), names.join(", ")));
+        }
+    }
+}

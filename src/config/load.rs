@@ -1,0 +1,221 @@
+//! From text to [`Snapshot`].
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use super::candidates;
+use super::catalogue;
+use super::environment::{Environment, MAX_FILE_BYTES, read_bounded};
+use super::field::{Field, Section};
+use super::inactive;
+use super::network::Network;
+use super::problem::{Problem, Severity, Sink};
+use super::provider::{Providers, Scope, label};
+use super::snapshot::{ClientKey, Limits, Snapshot};
+use super::tree::{self, Node};
+use super::value::Vault;
+
+/// The keys of the whole file.
+const ROOT: &[&str] = &[
+    "listen",
+    "admin",
+    "threads",
+    "providers",
+    "network",
+    "fallbacks",
+    "mcp",
+    "limits",
+    "drain",
+    "env_file",
+    "allow_anonymous",
+    "client_keys",
+    "semantic_cache",
+    "governance",
+    "observability",
+];
+const ADMIN: &[&str] = &["listen"];
+const LIMITS: &[&str] = &["body_bytes", "header_bytes", "header_fields", "images", "image_bytes", "depth"];
+const DRAIN: &[&str] = &["notice_ms", "deadline_ms"];
+const CLIENT_KEY: &[&str] = &["name", "value"];
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
+const DEFAULT_DRAIN_NOTICE_MS: u64 = 5_000;
+const DEFAULT_DRAIN_DEADLINE_MS: u64 = 60_000;
+const MAX_THREADS: u64 = 1_024;
+
+/// Reads a configuration, YAML or JSON. `file_name` is what problems call it.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the file; warnings and notices among it.
+pub fn load(text: &str, file_name: &str, environment: &dyn Environment) -> Result<Snapshot, Vec<Problem>> {
+    let sink = Sink::new(file_name);
+    let snapshot = if text.len() as u64 > MAX_FILE_BYTES {
+        sink.report(Severity::Error, None, "", format!("larger than {MAX_FILE_BYTES} bytes"));
+        None
+    } else {
+        tree::read(text, &sink).and_then(|tree| read(&tree, &sink, environment))
+    };
+    let problems = sink.into_problems();
+    match snapshot {
+        Some(snapshot) if problems.iter().all(|problem| problem.severity != Severity::Error) => {
+            Ok(Snapshot { notices: problems.iter().map(Problem::to_string).collect(), ..snapshot })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// [`load`] of a file, of which no more than 4 MiB is read.
+///
+/// # Errors
+/// As [`load`], and that the file cannot be read.
+pub fn load_file(path: &Path, environment: &dyn Environment) -> Result<Snapshot, Vec<Problem>> {
+    let name = path.display().to_string();
+    match read_bounded(path) {
+        Ok(text) => load(&text, &name, environment),
+        Err(error) => {
+            let what = format!("cannot read it: {error}");
+            Err(vec![Problem { severity: Severity::Error, file: name, at: None, key: String::new(), what }])
+        }
+    }
+}
+
+/// The configuration without a file: the providers whose usual variables (`OPENAI_API_KEY` …) are set.
+///
+/// # Errors
+/// That none is set, and what to set.
+pub fn from_environment(environment: &dyn Environment) -> Result<Snapshot, Vec<Problem>> {
+    load("", "environment", environment)
+}
+
+/// `None` where the tree is no configuration at all; lesser problems are only reported.
+fn read(tree: &Node, sink: &Sink, environment: &dyn Environment) -> Option<Snapshot> {
+    let root = Field::new(tree, "", sink).section(ROOT)?;
+    let vault = Vault::open(environment, root.get("env_file").as_ref());
+    let scope = Scope { vault, network: Network::default().read(root.get("network")) };
+    let providers = providers(tree, &root, &scope, sink);
+    let fallbacks = candidates::fallbacks(&root, &providers);
+    let routes = candidates::routes(&root, &providers);
+    let (drain_notice_ms, drain_deadline_ms) = drain(&root);
+    let admin = root.get("admin").and_then(|field| field.section(ADMIN));
+    let snapshot = Snapshot {
+        listen: root.get("listen").and_then(|field| address(&field)).unwrap_or(DEFAULT_LISTEN),
+        admin_listen: admin.and_then(|admin| admin.get("listen")).and_then(|field| address(&field)).unwrap_or(DEFAULT_ADMIN_LISTEN),
+        threads: threads(&root),
+        routes,
+        global_fallbacks: fallbacks.global,
+        primary_fallbacks: fallbacks.primary,
+        providers: providers.ready,
+        limits: limits(&root),
+        drain_notice_ms,
+        drain_deadline_ms,
+        client_keys: client_keys(&root, &scope.vault),
+        allow_anonymous: root.get("allow_anonymous").and_then(|field| field.boolean()).unwrap_or(false),
+        semantic_cache: inactive::semantic_cache(&root),
+        governance: inactive::governance(&root),
+        observability: inactive::observability(&root),
+        notices: Vec::new(),
+    };
+    check_reach(&snapshot, &root);
+    Some(snapshot)
+}
+
+fn providers(tree: &Node, root: &Section<'_>, scope: &Scope<'_>, sink: &Sink) -> Providers {
+    let providers = match root.get("providers") {
+        Some(field) => Providers::read(&field, scope),
+        None => Providers::implied(scope, sink, &named(tree)),
+    };
+    if providers.ready.is_empty() && providers.broken.is_empty() {
+        let known = "OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY";
+        let what = format!("no provider: write one under `providers`, or leave that out and set one of {known} …");
+        sink.report(Severity::Error, None, "", what);
+    }
+    providers
+}
+
+/// The providers that any `provider/model` of the file names.
+fn named(tree: &Node) -> Vec<String> {
+    let names = tree.texts().into_iter().filter_map(|text| text.split_once('/'));
+    names.map(|(provider, _)| catalogue::canonical(provider).to_owned()).collect()
+}
+
+/// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` (every address of IPv4), or a port alone (this machine).
+fn address(field: &Field<'_>) -> Option<SocketAddr> {
+    let text = field.text()?;
+    if let Ok(port) = text.parse::<u16>() {
+        return Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
+    }
+    let address = match text.rsplit_once(':') {
+        Some(("localhost", port)) => port.parse().ok().map(|port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)),
+        Some(("" | "*", port)) => port.parse().ok().map(|port| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)),
+        _ => text.parse().ok(),
+    };
+    address.or_else(|| field.fail("is not an address with a port, such as 127.0.0.1:8080"))
+}
+
+fn threads(root: &Section<'_>) -> usize {
+    let written = root.get("threads").and_then(|field| field.size(1..=MAX_THREADS));
+    written.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+}
+
+fn limits(root: &Section<'_>) -> Limits {
+    let mut limits = Limits::default();
+    if let Some(section) = root.get("limits").and_then(|field| field.section(LIMITS)) {
+        section.size("body_bytes", 1..=4 << 30, &mut limits.body_bytes);
+        section.size("header_bytes", 1_024..=1 << 20, &mut limits.header_bytes);
+        section.size("header_fields", 8..=256, &mut limits.header_fields);
+        section.size("images", 0..=10_000, &mut limits.images);
+        section.size("image_bytes", 1..=4 << 30, &mut limits.image_bytes);
+        section.size("depth", 8..=512, &mut limits.depth);
+    }
+    limits
+}
+
+fn drain(root: &Section<'_>) -> (u64, u64) {
+    let (mut notice, mut deadline) = (DEFAULT_DRAIN_NOTICE_MS, DEFAULT_DRAIN_DEADLINE_MS);
+    if let Some(section) = root.get("drain").and_then(|field| field.section(DRAIN)) {
+        section.milliseconds("notice_ms", 0, &mut notice);
+        section.milliseconds("deadline_ms", 0, &mut deadline);
+    }
+    (notice, deadline)
+}
+
+fn client_keys(root: &Section<'_>, vault: &Vault<'_>) -> Vec<ClientKey> {
+    let mut keys: Vec<ClientKey> = Vec::new();
+    let items = root.get("client_keys").and_then(|field| field.items()).unwrap_or_default();
+    for (index, field) in items.iter().enumerate() {
+        let Some(section) = field.section(CLIENT_KEY) else { continue };
+        let name = section.get("name").map_or_else(|| Some(format!("client-{}", index + 1)), |name| label(&name));
+        let found = section.require("value").and_then(|value| vault.secret(&value));
+        let (Some(name), Some(found)) = (name, found) else { continue };
+        let same = |key: &ClientKey| key.secret == found.secret && !found.secret.expose().is_empty();
+        if let Some(twin) = keys.iter().find(|key| key.name == name || same(key)) {
+            let _: Option<()> = field.fail(format!("has the name or the value of {}, written above", twin.name));
+        }
+        keys.push(ClientKey { name, secret: found.secret });
+    }
+    keys
+}
+
+/// A listener that others can reach must say who may call.
+fn check_reach(snapshot: &Snapshot, root: &Section<'_>) {
+    if let Some(field) = root.get("admin").filter(|_| !snapshot.admin_listen.ip().is_loopback()) {
+        field.warn(format!("{} can be reached from other machines, and asks for no key", snapshot.admin_listen));
+    }
+    if snapshot.listen == snapshot.admin_listen && snapshot.listen.port() != 0 {
+        let _: Option<()> = root.field.fail(format!("`listen` and `admin.listen` are both {}", snapshot.listen));
+    }
+    if snapshot.listen.ip().is_loopback() || snapshot.allow_anonymous {
+        return;
+    }
+    let Some(field) = root.get("listen") else { return };
+    let listen = snapshot.listen;
+    if root.get("client_keys").is_none_or(|keys| keys.items().is_none_or(|keys| keys.is_empty())) {
+        let _: Option<()> = field.fail(format!("{listen} can be reached by others: set `client_keys`, or `allow_anonymous: true`"));
+    }
+    if snapshot.governance.is_some() {
+        let _: Option<()> = field.fail(format!(
+            "{listen} can be reached by others, and `governance` is not yet active: set `allow_anonymous: true` if that is meant"
+        ));
+    }
+}

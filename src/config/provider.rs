@@ -1,0 +1,277 @@
+//! `providers`: each entry joined with its catalogue row.
+
+use std::sync::Arc;
+
+use heliostat_filters::dialect::{self, DIALECTS, Dialect};
+
+use super::base_url;
+use super::catalogue::{self, Row};
+use super::field::{Field, nearest};
+use super::network::{self, Network};
+use super::snapshot::{Auth, Credential, Endpoint, ModelPattern, Provider};
+use super::tree::Node;
+use super::value::{Found, Vault, shown};
+use super::{Secret, problem::Sink, tree};
+
+const PROVIDER: &[&str] = &["keys", "base_url", "dialect", "concurrency_and_buffer_size", "network", "queue_ms"];
+const KEY: &[&str] = &["value", "weight", "models", "name", "base_url"];
+const MAX_WEIGHT: f64 = 1e6;
+
+/// What every provider is read with.
+pub(super) struct Scope<'e> {
+    pub(super) vault: Vault<'e>,
+    /// The top level's clocks and retries.
+    pub(super) network: Network,
+}
+
+/// The providers of a file.
+#[derive(Debug, Default)]
+pub(super) struct Providers {
+    /// Those that serve.
+    pub(super) ready: Vec<Arc<Provider>>,
+    /// Known ones whose dialect is not implemented.
+    pub(super) inactive: Vec<String>,
+    /// Those with problems, so that what names them is not reported as well.
+    pub(super) broken: Vec<String>,
+    /// Nothing was written: they are the ones whose variables are set.
+    pub(super) implied: bool,
+}
+
+/// What an entry turned out to be.
+enum Entry {
+    Ready(Box<Provider>),
+    Inactive,
+    Broken,
+}
+
+impl Providers {
+    /// Reads the section.
+    pub(super) fn read(field: &Field<'_>, scope: &Scope<'_>) -> Self {
+        let mut providers = Self::default();
+        let mut seen: Vec<&str> = Vec::new();
+        for (key, field) in field.entries() {
+            let name = catalogue::canonical(&key.text);
+            if seen.contains(&name) {
+                let _: Option<()> = field.fail(format!("{name} is written above already, by this name or an alias"));
+                continue;
+            }
+            seen.push(name);
+            providers.add(name, &field, scope);
+        }
+        providers
+    }
+
+    /// Those of the catalogue whose usual variables are set; where secrets may be missing, those in `named`.
+    pub(super) fn implied(scope: &Scope<'_>, sink: &Sink, named: &[String]) -> Self {
+        let mut providers = Self { implied: true, ..Self::default() };
+        for row in catalogue::rows().iter().filter(|row| row.base_url.is_some() && row.dialect().is_some()) {
+            let skipped = scope.vault.skips_missing() && named.contains(&row.name);
+            let set = row.env.iter().find(|name| scope.vault.variable(name).is_some());
+            let Some(variable) = set.or(row.env.first().filter(|_| skipped)) else { continue };
+            if let Some(node) = entry(variable, sink) {
+                providers.add(&row.name, &Field::new(&node, format!("providers.{}", row.name), sink), scope);
+            }
+        }
+        providers
+    }
+
+    fn add(&mut self, name: &str, field: &Field<'_>, scope: &Scope<'_>) {
+        match read(name, field, scope).unwrap_or(Entry::Broken) {
+            Entry::Ready(provider) => self.ready.push(Arc::new(Provider { index: self.ready.len(), ..*provider })),
+            Entry::Inactive => self.inactive.push(name.to_owned()),
+            Entry::Broken => self.broken.push(name.to_owned()),
+        }
+    }
+}
+
+/// The entry that a variable stands for, as if it had been written.
+fn entry(variable: &str, sink: &Sink) -> Option<Node> {
+    tree::read(&format!("keys: [{{value: env.{variable}}}]"), sink)
+}
+
+fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
+    if name.contains('/') || name.trim() != name || name.is_empty() {
+        return field.fail("a provider's name must have no slash and no space around it");
+    }
+    let section = field.section(PROVIDER)?;
+    let known = catalogue::find(name);
+    let (written, url) = (section.get("dialect"), section.get("base_url"));
+    let Some((row, dialect)) = dialect_of(name, field, written.as_ref(), known, url.is_some())? else {
+        return Some(Entry::Inactive);
+    };
+    let default_url = default_endpoint(known.filter(|known| known.dialect == row.dialect));
+    let version_path = default_url.clone().or_else(|| default_endpoint(Some(row))).map(|endpoint| endpoint.path).unwrap_or_default();
+    let read_url = |field: &Field<'_>| base_url::read(field, &version_path, dialect.name()).map(Arc::new);
+    let endpoint = match &url {
+        Some(field) => Some(read_url(field)?),
+        None => default_url.map(Arc::new),
+    };
+    let keys = Keys { provider: name, vault: &scope.vault, endpoint, example: row.base_url_example.as_deref(), read_url: &read_url };
+    let network = scope.network.read(section.get("network"));
+    let concurrency = network::concurrency(&section);
+    let optional = row.auth() == Auth::None || url.is_some();
+    let credentials = keys.read(field, section.get("keys"), optional)?;
+    let anonymous = credentials.iter().all(|credential| credential.secret.expose().is_empty()) && section.get("keys").is_none();
+    Some(Entry::Ready(Box::new(Provider {
+        name: name.to_owned(),
+        index: 0,
+        dialect,
+        surface: row.surface.clone(),
+        auth: if anonymous { Auth::None } else { keyed(row.auth()) },
+        headers: row.headers(),
+        credentials,
+        timeouts: network.timeouts,
+        retry: network.retry,
+        concurrency,
+    })))
+}
+
+/// A provider that needs no key and was given one takes it as a bearer.
+fn keyed(auth: Auth) -> Auth {
+    if auth == Auth::None { Auth::Bearer } else { auth }
+}
+
+/// The row to take auth, headers and surface from, with its dialect; `Some(None)` where that is known and not implemented.
+#[expect(clippy::option_option, reason = "outer: reported; inner: known and inactive")]
+fn dialect_of(
+    name: &str,
+    field: &Field<'_>,
+    written: Option<&Field<'_>>,
+    known: Option<&'static Row>,
+    has_url: bool,
+) -> Option<Option<(&'static Row, &'static dyn Dialect)>> {
+    let Some(written) = written else {
+        let Some(row) = known else { return unknown(name, field, has_url) };
+        if row.dialect().is_none() {
+            field.notice(format!("accepted and not yet active: the dialect of {name} is not implemented"));
+        }
+        return Some(row.dialect().map(|dialect| (row, dialect)));
+    };
+    let asked = written.text()?;
+    let Some(dialect) = dialect::by_name(asked) else {
+        let names: Vec<_> = DIALECTS.iter().map(|dialect| dialect.name()).collect();
+        return written.fail(format!("no such dialect; known here: {}", names.join(", ")));
+    };
+    if known.is_none() && !has_url {
+        return unknown(name, field, has_url);
+    }
+    // A dialect's first provider in the catalogue bears its name, and stands for those the catalogue does not know.
+    let row = known.filter(|row| row.dialect == asked).or_else(|| catalogue::find(asked));
+    Some(row.map(|row| (row, dialect)))
+}
+
+fn unknown<T>(name: &str, field: &Field<'_>, has_url: bool) -> Option<T> {
+    let lacks = if has_url { "`dialect`" } else { "`base_url` and `dialect`" };
+    let names: Vec<&str> = catalogue::rows().iter().flat_map(|row| row.aliases.iter().chain([&row.name])).map(String::as_str).collect();
+    match nearest(name, &names) {
+        Some(near) => field.fail(format!("unknown provider; did you mean \"{near}\"? One of your own needs {lacks}")),
+        None => field.fail(format!("unknown provider \"{}\"; one of your own needs {lacks}", shown(name))),
+    }
+}
+
+fn default_endpoint(row: Option<&Row>) -> Option<Endpoint> {
+    base_url::parse(row?.base_url.as_deref()?).ok()
+}
+
+/// Reads the `keys` of one provider.
+struct Keys<'k, 'e> {
+    provider: &'k str,
+    vault: &'k Vault<'e>,
+    /// The provider's endpoint; `None` if it has none of its own.
+    endpoint: Option<Arc<Endpoint>>,
+    example: Option<&'k str>,
+    read_url: &'k dyn Fn(&Field<'_>) -> Option<Arc<Endpoint>>,
+}
+
+impl Keys<'_, '_> {
+    fn read(&self, provider: &Field<'_>, keys: Option<Field<'_>>, optional: bool) -> Option<Vec<Credential>> {
+        let Some(keys) = keys else {
+            return if optional { Some(vec![self.anonymous(provider)?]) } else { provider.fail("`keys` is missing") };
+        };
+        let items = keys.items()?;
+        let credentials: Vec<_> = items.iter().enumerate().map(|(index, field)| self.credential(index, field)).collect();
+        let credentials: Option<Vec<_>> = credentials.into_iter().collect();
+        let credentials = credentials?;
+        if credentials.is_empty() {
+            return keys.fail("holds no key");
+        }
+        if credentials.iter().all(|credential| credential.weight == 0.0) {
+            return keys.fail("every weight is 0, which means never");
+        }
+        for (credential, field) in credentials.iter().zip(&items) {
+            if credentials.iter().take(credential.index).any(|earlier| earlier.name == credential.name) {
+                return field.fail(format!("a second key named {}; give each a `name` of its own", credential.name));
+            }
+        }
+        Some(credentials)
+    }
+
+    fn anonymous(&self, provider: &Field<'_>) -> Option<Credential> {
+        Some(Credential {
+            name: format!("{}-1", self.provider),
+            index: 0,
+            secret: Secret::new(""),
+            weight: 1.0,
+            models: None,
+            endpoint: self.endpoint_for(provider, None)?,
+        })
+    }
+
+    /// Reads all its parts before it gives up, so that one run reports them all.
+    fn credential(&self, index: usize, field: &Field<'_>) -> Option<Credential> {
+        let section = field.section(KEY)?;
+        let found = section.require("value").and_then(|value| self.vault.secret(&value));
+        let weight = section.get("weight").map_or(Some(1.0), |weight| weight.number(0.0..=MAX_WEIGHT));
+        let models = section.get("models").map(|models| patterns(&models));
+        let name = section.get("name").map(|name| label(&name));
+        let endpoint = self.endpoint_for(field, section.get("base_url").as_ref());
+        let Found { secret, variable } = found?;
+        let name = match name {
+            Some(name) => name?,
+            None => variable.unwrap_or_else(|| format!("{}-{}", self.provider, index + 1)),
+        };
+        let models = match models {
+            Some(models) => Some(models?),
+            None => None,
+        };
+        Some(Credential { name, index, secret, weight: weight?, models, endpoint: endpoint? })
+    }
+
+    fn endpoint_for(&self, field: &Field<'_>, written: Option<&Field<'_>>) -> Option<Arc<Endpoint>> {
+        match (written, &self.endpoint) {
+            (Some(written), Some(own)) => (self.read_url)(written).map(|endpoint| if endpoint == *own { own.clone() } else { endpoint }),
+            (Some(written), None) => (self.read_url)(written),
+            (None, Some(own)) => Some(own.clone()),
+            (None, None) => {
+                let example = self.example.map(|example| format!(", such as {example}")).unwrap_or_default();
+                field.fail(format!("{} has no address that all share: `base_url` is missing{example}", self.provider))
+            }
+        }
+    }
+}
+
+/// A name that stands in headers, logs and metrics.
+pub(super) fn label(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    if text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:@".contains(c)) {
+        return Some(text.to_owned());
+    }
+    field.fail("a name is at most 64 letters, digits and - _ . : @")
+}
+
+fn patterns(field: &Field<'_>) -> Option<Vec<ModelPattern>> {
+    let items = field.items()?;
+    if items.is_empty() {
+        return field.fail("is empty, so that no model could use the key; leave it out for all models");
+    }
+    items.iter().map(pattern).collect()
+}
+
+fn pattern(field: &Field<'_>) -> Option<ModelPattern> {
+    let text = field.text()?;
+    let (stem, prefix) = text.strip_suffix('*').map_or((text, false), |stem| (stem, true));
+    if stem.contains('*') {
+        return field.fail("a * may stand at the end alone");
+    }
+    Some(if prefix { ModelPattern::Prefix(stem.to_owned()) } else { ModelPattern::Exact(stem.to_owned()) })
+}

@@ -1,0 +1,115 @@
+//! The head of a request: its id, its bounds, what it is for, who sends it.
+
+use http::{HeaderMap, Method};
+use pingora_proxy::Session;
+
+use super::problem::Problem;
+use crate::config::{Limits, Snapshot};
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// `POST /v1/chat/completions`
+    Chat,
+    /// `GET /v1/models`
+    Models,
+    /// Liveness or readiness.
+    Health,
+}
+
+/// Endpoints: path, method, what it is.
+const ENDPOINTS: &[(&str, Method, Ask)] = &[
+    ("/v1/chat/completions", Method::POST, Ask::Chat),
+    ("/chat/completions", Method::POST, Ask::Chat),
+    ("/v1/models", Method::GET, Ask::Models),
+    ("/models", Method::GET, Ask::Models),
+];
+
+/// Headers a client may carry its key in, with the scheme before it.
+const KEY_HEADERS: &[(&str, &str)] = &[("authorization", "Bearer "), ("x-api-key", ""), ("api-key", ""), ("x-goog-api-key", "")];
+
+impl Ask {
+    /// The endpoint's name in logs and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Models => "models",
+            Self::Health => "health",
+        }
+    }
+}
+
+/// Finds the endpoint of a request.
+///
+/// # Errors
+/// 404 for an unknown path, 405 for a known one with another method.
+pub fn endpoint(session: &Session) -> Result<Ask, Problem> {
+    let head = session.req_header();
+    let path = head.uri.path().trim_end_matches('/');
+    let mut of_path = ENDPOINTS.iter().filter(|(known, ..)| *known == path).peekable();
+    if of_path.peek().is_none() {
+        let message = format!("Unknown request URL: {} {path}. The gateway serves /v1/chat/completions and /v1/models.", head.method);
+        return Err(Problem::new(404, "unknown_url", message));
+    }
+    let found = of_path.find(|(_, method, _)| *method == head.method || (*method == Method::GET && head.method == Method::HEAD));
+    let Some((_, _, ask)) = found else {
+        return Err(Problem::new(405, "method_not_allowed", format!("{} is not allowed on {path}.", head.method)));
+    };
+    Ok(*ask)
+}
+
+/// Checks the head against the limits.
+///
+/// # Errors
+/// 431 if it has too many fields or bytes.
+pub fn bounds(headers: &HeaderMap, limits: &Limits) -> Result<(), Problem> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if headers.len() <= limits.header_fields && bytes <= limits.header_bytes {
+        return Ok(());
+    }
+    let message = format!("The request head is larger than {} bytes or {} fields.", limits.header_bytes, limits.header_fields);
+    Err(Problem::new(431, "header_too_large", message).closing())
+}
+
+/// Checks the client's key, where the configuration names any. Returns the key's name.
+///
+/// # Errors
+/// 401 without a key, or with an unknown one.
+pub fn authenticate<'s>(headers: &HeaderMap, snapshot: &'s Snapshot) -> Result<Option<&'s str>, Problem> {
+    if snapshot.client_keys.is_empty() {
+        return Ok(None);
+    }
+    let offered = KEY_HEADERS.iter().find_map(|(name, scheme)| {
+        let value = headers.get(*name)?.as_bytes();
+        let (before, key) = value.split_at_checked(scheme.len())?;
+        before.eq_ignore_ascii_case(scheme.as_bytes()).then_some(key)
+    });
+    let Some(offered) = offered else {
+        let message = "You didn't provide an API key. Send one of the gateway's client keys as Authorization: Bearer KEY.";
+        return Err(Problem::new(401, "missing_api_key", message));
+    };
+    // Every key is compared, in a time that does not depend on where they differ.
+    let known =
+        snapshot.client_keys.iter().fold(None, |found, key| if same(key.secret.expose().as_bytes(), offered) { Some(key) } else { found });
+    match known {
+        Some(key) => Ok(Some(&key.name)),
+        None => Err(Problem::new(401, "invalid_api_key", "Incorrect API key provided. Use one of the gateway's client keys.")),
+    }
+}
+
+/// The client's `x-request-id` if it is harmless, else a new one.
+#[must_use]
+pub fn request_id(headers: &HeaderMap) -> String {
+    let harmless =
+        |id: &&str| !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
+    match headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(harmless) {
+        Some(id) => id.to_owned(),
+        None => format!("req_{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
+    }
+}
+
+fn same(known: &[u8], offered: &[u8]) -> bool {
+    let difference = known.iter().zip(offered).fold(0, |difference, (a, b)| difference | (a ^ b));
+    known.len() == offered.len() && std::hint::black_box(difference) == 0
+}

@@ -1,0 +1,363 @@
+//! One attempt: a request to one candidate with one credential, up to the moment its answer may be committed to the client. Nothing is
+//! written to the client here, so whatever goes wrong another attempt can follow.
+
+use std::borrow::Cow;
+use std::io;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use heliostat_filters::fault::{Fault, FaultKind};
+use heliostat_filters::json::Pieces as Body;
+use heliostat_filters::loss::Loss;
+use heliostat_filters::usage::Usage;
+use pingora_proxy::Session;
+
+use super::pump::{self, Pump};
+use crate::config::{Candidate, Credential};
+use crate::upstream::connection::{Pieces, Sent};
+use crate::upstream::head::Head;
+use crate::upstream::pool::{ConnectError, Lease, Pool};
+use crate::upstream::verdict::{Outcome, Phase};
+
+/// A whole reply up to this length is held until it is known to be good; of a longer one only so much.
+const HOLD_BYTES: usize = 1 << 20;
+/// The longest reply that is translated.
+const REPLY_LIMIT_BYTES: usize = 256 << 20;
+/// How much of an error's body is read, and for how long.
+const ERROR_BYTES: usize = 64 << 10;
+const ERROR_WAIT: Duration = Duration::from_secs(2);
+
+/// What an attempt needs.
+pub struct Attempt<'a> {
+    /// Connections.
+    pub pool: &'a Pool,
+    /// Where to.
+    pub candidate: &'a Candidate,
+    /// With which secret.
+    pub credential: &'a Credential,
+    /// The head on the wire.
+    pub head: &'a [u8],
+    /// The body on the wire.
+    pub body: &'a Body,
+    /// Whether the client speaks the provider's dialect.
+    pub same_dialect: bool,
+    /// Never use a pooled connection: the last one was stale.
+    pub fresh: bool,
+    /// Its clocks.
+    pub clocks: AttemptClocks,
+}
+
+/// The clocks of one attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct AttemptClocks {
+    /// When the response header must be there.
+    pub header: Instant,
+    /// When the first content must be there; for a whole reply, all of it.
+    pub first_content: Instant,
+    /// Longest silence within a body.
+    pub stall: Duration,
+}
+
+/// An answer that may be committed.
+pub enum Ready {
+    /// A whole reply, or the first [`HOLD_BYTES`] of one.
+    Whole(Whole),
+    /// A reply in another dialect, translated.
+    Translated(Translated),
+    /// A stream of which the first content has arrived.
+    Stream(Box<Streaming>),
+}
+
+impl Ready {
+    /// The head of the provider's answer.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        match self {
+            Self::Whole(whole) => &whole.head,
+            Self::Translated(translated) => &translated.head,
+            Self::Stream(streaming) => &streaming.head,
+        }
+    }
+}
+
+/// A reply in another dialect, as the client gets it.
+pub struct Translated {
+    /// The head of the provider's.
+    pub head: Head,
+    /// The body in the client's dialect.
+    pub pieces: Vec<Bytes>,
+    /// Token counts.
+    pub usage: Usage,
+    /// What the client's shape had no place for.
+    pub losses: Vec<Loss>,
+}
+
+/// A reply that is no stream.
+pub struct Whole {
+    /// Its head.
+    pub head: Head,
+    /// What has been read.
+    pub body: Bytes,
+    /// The connection, where there is more to come.
+    pub rest: Option<Lease>,
+    /// Token counts, once it has been inspected.
+    pub usage: Usage,
+}
+
+/// A stream under way.
+pub struct Streaming {
+    /// Its head.
+    pub head: Head,
+    /// The connection.
+    pub lease: Lease,
+    /// What reads it.
+    pub pump: Pump,
+    /// What the client gets first.
+    pub held: BytesMut,
+    /// The body has ended already.
+    pub ended: bool,
+}
+
+/// Why an attempt came to nothing.
+#[derive(Debug)]
+pub struct Failure {
+    /// What happened, as the next step depends on it.
+    pub outcome: Outcome,
+    /// What it means.
+    pub fault: Fault,
+    /// The status the provider gave, or that an error inside its 200 stands for.
+    pub status: Option<u16>,
+    /// How long the provider asks to wait.
+    pub retry_after: Option<Duration>,
+    /// The provider's own answer, where it gave one with an error status.
+    pub answer: Option<(Head, Bytes)>,
+}
+
+/// What ended a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupt {
+    /// Too late.
+    Deadline,
+    /// The client left.
+    ClientGone,
+}
+
+/// How an attempt ended without an answer to commit.
+#[derive(Debug)]
+pub enum Ended {
+    /// It failed: another may follow.
+    Failed(Box<Failure>),
+    /// The client left: nothing follows.
+    ClientGone,
+}
+
+/// An attempt as headers, logs and metrics tell it.
+#[derive(Debug, Clone)]
+pub struct AttemptRecord {
+    /// The provider's name.
+    pub provider: String,
+    /// The model there.
+    pub model: String,
+    /// The credential's name; empty if none was used.
+    pub credential: String,
+    /// The status, or a word for what happened: `timeout`, `refused`, `skipped …`.
+    pub word: Cow<'static, str>,
+    /// `ok`, `client_gone`, or the failure's label: the metric's word.
+    pub outcome: &'static str,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Attempt<'_> {
+    /// Runs the attempt with `pump` ready to read a stream. `waited` grows by the time spent on the provider.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub async fn run(&self, session: &mut Session, pump: Option<Pump>, waited: &mut Duration) -> Result<Ready, Ended> {
+        let mut waiting = Waiting { session, waited };
+        let mut lease = self.connect(&mut waiting).await?;
+        let head = self.exchange(&mut lease, &mut waiting).await?;
+        if !(200..300).contains(&head.status) {
+            return Err(self.refused(head, lease, &mut waiting).await);
+        }
+        match pump {
+            Some(pump) if is_event_stream(&head) => self.hold_stream(head, lease, pump, &mut waiting).await,
+            _ => self.hold_whole(head, lease, &mut waiting).await,
+        }
+    }
+
+    async fn connect(&self, waiting: &mut Waiting<'_>) -> Result<Lease, Ended> {
+        let timeouts = &self.candidate.provider.timeouts;
+        let leased = waiting.on(self.clocks.header, self.pool.lease(&self.credential.endpoint, timeouts, self.fresh)).await;
+        match leased.map_err(|interrupt| interrupt.ended(Phase::Connect))? {
+            Ok(lease) => Ok(lease),
+            Err(error) => Err(unreachable(&error)),
+        }
+    }
+
+    async fn exchange(&self, lease: &mut Lease, waiting: &mut Waiting<'_>) -> Result<Head, Ended> {
+        let connection = &mut lease.connection;
+        let both = async {
+            let sent = connection.send(Pieces::new(self.head, &self.body.pieces)).await;
+            if matches!(sent, Ok(Sent::Cut)) {
+                log::debug!("{} stopped reading the request", self.candidate.provider.name);
+            }
+            connection.read_head().await
+        };
+        let head = waiting.on(self.clocks.header, both).await.map_err(|interrupt| interrupt.ended(Phase::Header))?;
+        head.map_err(|error| broken(&error, lease.connection.reused, lease.connection.has_received()))
+    }
+
+    /// An error status: what its body says decides what is done next.
+    async fn refused(&self, head: Head, mut lease: Lease, waiting: &mut Waiting<'_>) -> Ended {
+        let until = (Instant::now() + ERROR_WAIT).min(self.clocks.first_content);
+        let mut body = BytesMut::new();
+        while body.len() < ERROR_BYTES {
+            match waiting.on(until, lease.connection.next_body()).await {
+                Ok(Ok(Some(piece))) => body.extend_from_slice(&piece),
+                Err(Interrupt::ClientGone) => return Ended::ClientGone,
+                _ => break,
+            }
+        }
+        body.truncate(ERROR_BYTES);
+        self.pool.give_back(lease);
+        let body = body.freeze();
+        let fault = self.candidate.provider.dialect.fault(head.status, &body);
+        let retry_after = super::headers::retry_after(&head, &fault);
+        let (outcome, status) = (Outcome::Fault(fault.kind), Some(head.status));
+        Ended::Failed(Box::new(Failure { outcome, fault, status, retry_after, answer: Some((head, body)) }))
+    }
+
+    async fn hold_stream(&self, head: Head, mut lease: Lease, mut pump: Pump, waiting: &mut Waiting<'_>) -> Result<Ready, Ended> {
+        let mut held = BytesMut::new();
+        let mut ended = false;
+        while pump.seen.content_at.is_none() && held.len() < HOLD_BYTES && !ended {
+            let next = waiting.on(self.clocks.first_content, lease.connection.next_body()).await;
+            match next.map_err(|interrupt| interrupt.ended(Phase::FirstContent))? {
+                Ok(Some(chunk)) => pump.feed(&chunk, Instant::now(), &mut held),
+                Ok(None) => {
+                    ended = true;
+                    pump.end(Instant::now(), &mut held);
+                }
+                Err(error) => return Err(broken(&error, false, true)),
+            }
+            if let (Some(fault), None) = (&pump.seen.failed, pump.seen.content_at) {
+                return Err(in_stream(fault.clone()));
+            }
+        }
+        Ok(Ready::Stream(Box::new(Streaming { head, lease, pump, held, ended })))
+    }
+
+    async fn hold_whole(&self, head: Head, mut lease: Lease, waiting: &mut Waiting<'_>) -> Result<Ready, Ended> {
+        let limit = if self.same_dialect { HOLD_BYTES } else { REPLY_LIMIT_BYTES };
+        let mut first = None;
+        let mut body = BytesMut::new();
+        loop {
+            let until = self.clocks.first_content.min(Instant::now() + self.clocks.stall);
+            let next = waiting.on(until, lease.connection.next_body()).await;
+            match next.map_err(|interrupt| interrupt.ended(Phase::Stall))? {
+                // A reply that came in one piece is passed on as that piece.
+                Ok(Some(piece)) if first.is_none() && body.is_empty() => first = Some(piece),
+                Ok(Some(piece)) => {
+                    body.extend_from_slice(&first.take().unwrap_or_default());
+                    body.extend_from_slice(&piece);
+                }
+                Ok(None) => {
+                    self.pool.give_back(lease);
+                    let body = first.unwrap_or_else(|| body.freeze());
+                    return Ok(Ready::Whole(Whole { head, body, rest: None, usage: Usage::default() }));
+                }
+                Err(error) => return Err(broken(&error, false, true)),
+            }
+            if body.len() > limit {
+                return Ok(Ready::Whole(Whole { head, body: body.freeze(), rest: Some(lease), usage: Usage::default() }));
+            }
+        }
+    }
+}
+
+/// The session while an attempt waits for a provider: notices a client that leaves, and counts the time.
+pub struct Waiting<'a> {
+    /// The client's side.
+    pub session: &'a mut Session,
+    /// Time spent waiting.
+    pub waited: &'a mut Duration,
+}
+
+impl Waiting<'_> {
+    /// Waits for `upstream` until `deadline`, or until the client leaves. Cancels `upstream` then.
+    ///
+    /// # Errors
+    /// [`Interrupt`].
+    pub async fn on<T>(&mut self, deadline: Instant, upstream: impl Future<Output = T>) -> Result<T, Interrupt> {
+        let began = Instant::now();
+        let result = tokio::select! {
+            biased;
+            value = upstream => Ok(value),
+            _gone = self.session.as_downstream_mut().read_body_or_idle(true) => Err(Interrupt::ClientGone),
+            () = tokio::time::sleep_until(deadline.into()) => Err(Interrupt::Deadline),
+        };
+        *self.waited += began.elapsed();
+        result
+    }
+}
+
+impl Interrupt {
+    fn ended(self, phase: Phase) -> Ended {
+        match self {
+            Self::ClientGone => Ended::ClientGone,
+            Self::Deadline => {
+                let fault = transport(
+                    504,
+                    FaultKind::Timeout,
+                    format!("The provider did not answer in time ({}).", Outcome::Timeout(phase).label()),
+                    "upstream_timeout",
+                );
+                failed(Outcome::Timeout(phase), fault)
+            }
+        }
+    }
+}
+
+fn is_event_stream(head: &Head) -> bool {
+    head.text("content-type").is_some_and(|value| value.get(..17).is_some_and(|value| value.eq_ignore_ascii_case("text/event-stream")))
+}
+
+fn unreachable(error: &ConnectError) -> Ended {
+    let (outcome, code) = match error {
+        ConnectError::Dns(_) => (Outcome::Dns, "upstream_unresolved"),
+        ConnectError::Connect(_) => (Outcome::Connect, "upstream_unreachable"),
+        ConnectError::Tls(_) => (Outcome::Tls, "upstream_tls"),
+        ConnectError::Timeout => (Outcome::Timeout(Phase::Connect), "upstream_timeout"),
+    };
+    let status = if matches!(error, ConnectError::Timeout) { 504 } else { 502 };
+    let kind = if status == 504 { FaultKind::Timeout } else { FaultKind::Server };
+    failed(outcome, transport(status, kind, format!("The provider could not be reached: {error}."), code))
+}
+
+fn broken(error: &io::Error, reused: bool, received: bool) -> Ended {
+    let outcome = match error.kind() {
+        io::ErrorKind::InvalidData => Outcome::Malformed,
+        io::ErrorKind::UnexpectedEof if received => Outcome::Truncated,
+        _ => Outcome::Reset { before_any_byte: !received, reused },
+    };
+    failed(outcome, transport(502, FaultKind::Server, format!("The connection to the provider broke: {error}."), "upstream_reset"))
+}
+
+/// An error inside a 200.
+pub fn in_stream(fault: Fault) -> Ended {
+    if fault == pump::truncated() {
+        return failed(Outcome::Truncated, fault);
+    }
+    let outcome = Outcome::Fault(fault.kind);
+    let (status, retry_after) = (Some(fault.status), fault.retry_after_ms.map(Duration::from_millis));
+    Ended::Failed(Box::new(Failure { outcome, fault, status, retry_after, answer: None }))
+}
+
+fn failed(outcome: Outcome, fault: Fault) -> Ended {
+    Ended::Failed(Box::new(Failure { outcome, fault, status: None, retry_after: None, answer: None }))
+}
+
+fn transport(status: u16, kind: FaultKind, message: String, code: &str) -> Fault {
+    Fault { status, kind, message, code: Some(code.to_owned()), param: None, retry_after_ms: None }
+}

@@ -1,0 +1,118 @@
+//! From an attempt's answer to the client: a last look, then the commit.
+
+use std::time::{Duration, Instant};
+
+use heliostat_filters::dialect::Names;
+use heliostat_filters::dialect::openai::{self, ReplyContext, StreamWriter};
+use heliostat_filters::fault::{Fault, FaultKind};
+use pingora_proxy::Session;
+
+use super::attempt::{self, Ended, Ready, Streaming, Translated};
+use super::context::Context;
+use super::failover::End;
+use super::headers;
+use super::relay::{self, RelayClocks, Relayed};
+use crate::config::Candidate;
+use crate::upstream::pool::Pool;
+
+/// How a candidate's answers are read and written.
+#[derive(Clone, Copy)]
+pub struct Terms<'a> {
+    /// Who answers.
+    pub candidate: &'a Candidate,
+    /// What the request's translation changed.
+    pub names: &'a Names,
+    /// What the client's reply needs beside the provider's.
+    pub reply: &'a ReplyContext,
+    /// Whether the client speaks the provider's dialect.
+    pub same_dialect: bool,
+    /// Whether the client asked for a stream.
+    pub stream: bool,
+    /// When the answer must be through.
+    pub total: Instant,
+}
+
+/// A last look at a whole reply, and its translation: an error inside a 200, or something that is no reply, is a failed attempt.
+///
+/// # Errors
+/// [`Ended::Failed`].
+pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
+    let Ready::Whole(mut whole) = ready else { return Ok(ready) };
+    if whole.rest.is_some() {
+        let too_long = || attempt::in_stream(malformed("The provider's reply is too long to be translated."));
+        return if terms.same_dialect { Ok(Ready::Whole(whole)) } else { Err(too_long()) };
+    }
+    let reply = terms.candidate.provider.dialect.chat_reply(&whole.body, terms.names).map_err(attempt::in_stream)?;
+    let usage = reply.usage.unwrap_or_default();
+    if terms.same_dialect {
+        drop(reply);
+        whole.usage = usage;
+        return Ok(Ready::Whole(whole));
+    }
+    if terms.stream {
+        return Err(attempt::in_stream(malformed("The provider did not stream its answer.")));
+    }
+    let pieces = openai::write_reply(&reply, terms.reply).pieces;
+    let losses = reply.losses;
+    Ok(Ready::Translated(Translated { head: whole.head, pieces, usage, losses }))
+}
+
+/// Commits an answer: from here on the client sees this one.
+///
+/// # Errors
+/// The client cannot be written to, or the provider broke off where only a cut connection can say so.
+pub async fn answer(session: &mut Session, context: &mut Context, ready: Ready, terms: Terms<'_>, pool: &Pool) -> pingora::Result<End> {
+    let stall = Duration::from_millis(terms.candidate.provider.timeouts.stall_ms);
+    let clocks = RelayClocks { total: terms.total, stall };
+    context.outcome.first_content = Some(context.started.elapsed());
+    context.outcome.upstream_request_id = headers::upstream_id(ready.head());
+    match ready {
+        Ready::Stream(streaming) => return stream(session, context, *streaming, terms.reply, pool, clocks).await,
+        Ready::Whole(whole) => {
+            context.outcome.usage = whole.usage;
+            relay::whole(session, context, whole, pool, clocks).await?;
+        }
+        Ready::Translated(translated) => {
+            context.outcome.usage = translated.usage;
+            context.outcome.losses.extend(translated.losses);
+            relay::translated(session, context, &translated.head, translated.pieces).await?;
+        }
+    }
+    Ok(End::Served)
+}
+
+async fn stream(
+    session: &mut Session,
+    context: &mut Context,
+    streaming: Streaming,
+    reply: &ReplyContext,
+    pool: &Pool,
+    clocks: RelayClocks,
+) -> pingora::Result<End> {
+    let writer = StreamWriter::new(reply.clone());
+    let (relayed, streaming) = relay::stream(session, context, streaming, writer, clocks).await?;
+    let seen = &streaming.pump.seen;
+    context.outcome.usage = seen.usage;
+    context.outcome.losses.extend(seen.losses.iter().cloned());
+    match relayed {
+        Relayed::ClientGone => return Ok(End::ClientGone),
+        Relayed::Broken => {
+            let fault = seen.failed.as_ref();
+            context.outcome.error_code = Some(fault.and_then(|fault| fault.code.clone()).unwrap_or_else(|| "stream_broken".to_owned()));
+            context.outcome.error_log = fault.map(|fault| fault.message.clone());
+        }
+        Relayed::Whole => relay::settle(streaming, pool).await,
+    }
+    Ok(End::Served)
+}
+
+fn malformed(message: &str) -> Fault {
+    Fault {
+        status: 502,
+        kind: FaultKind::Server,
+        message: message.to_owned(),
+        code: Some("upstream_malformed".to_owned()),
+        param: None,
+        retry_after_ms: None,
+    }
+}

@@ -1,0 +1,93 @@
+//! What the phases of one request hand to each other.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use heliostat_filters::json::Document;
+use heliostat_filters::loss::Loss;
+use heliostat_filters::usage::Usage;
+
+use super::attempt::AttemptRecord;
+use crate::config::Candidate;
+use crate::drain::InFlight;
+use crate::live::Live;
+
+/// One request, from its head to its log line.
+pub struct Context {
+    /// The configuration it began under, and ends under.
+    pub live: Arc<Live>,
+    /// Our id for it, or the client's.
+    pub request_id: String,
+    /// When its head had been read.
+    pub started: Instant,
+    /// The endpoint, for logs and metrics: `chat`, `models`, `other`.
+    pub endpoint: &'static str,
+    /// The name of the client's key.
+    pub client: Option<String>,
+    /// What to send, once admitted.
+    pub call: Option<Call>,
+    /// What happened.
+    pub outcome: Outcome,
+    /// Counts the request as in flight until it is dropped.
+    pub _in_flight: InFlight,
+}
+
+/// An admitted chat request.
+pub struct Call {
+    /// The scanned body.
+    pub document: Document,
+    /// The model as asked, cut to a sane length for the log.
+    pub asked: String,
+    /// Whether an event stream is wanted.
+    pub stream: bool,
+    /// Losses are refused, not reported (`x-heliostat-strict`).
+    pub strict: bool,
+    /// Where to try it, in order; never empty.
+    pub candidates: Vec<Candidate>,
+    /// The clocks that span all attempts.
+    pub clocks: Clocks,
+}
+
+/// Clocks that span all attempts.
+#[derive(Debug, Clone, Copy)]
+pub struct Clocks {
+    /// When the first byte must be with the client.
+    pub first_byte: Instant,
+    /// When the whole answer must be.
+    pub total: Instant,
+    /// The caller's own limit on the time to the first content (`x-heliostat-first-content-ms`).
+    pub first_content: Option<Duration>,
+}
+
+/// What happened to a request.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The model as asked.
+    pub asked_model: String,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+    /// Every attempt, in order.
+    pub attempts: Vec<AttemptRecord>,
+    /// Which candidate answered: provider and model.
+    pub served_by: Option<(String, String)>,
+    /// The status the client got.
+    pub status: u16,
+    /// The code of what went wrong, as the client got it.
+    pub error_code: Option<String>,
+    /// What the log says of it, where that is more.
+    pub error_log: Option<String>,
+    /// Token counts.
+    pub usage: Usage,
+    /// What the request, and then the reply, lost.
+    pub losses: Vec<Loss>,
+    /// Until the first content was there.
+    pub first_content: Option<Duration>,
+    /// Time spent waiting for providers.
+    pub upstream_wait: Duration,
+    /// The client left before the end.
+    pub client_gone: bool,
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
+    /// The provider's own id for the request.
+    pub upstream_request_id: Option<String>,
+}

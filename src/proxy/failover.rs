@@ -1,0 +1,471 @@
+//! The loop of attempts: over candidates, over credentials, until one answer may be committed or nothing is left.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use heliostat_filters::chat::ChatRequest;
+use heliostat_filters::dialect::openai::{self, ReplyContext, StreamWriter};
+use heliostat_filters::dialect::{Target, Translated};
+use heliostat_filters::refusal::{Refusal, RefusalScope};
+use pingora_proxy::Session;
+
+use super::attempt::{Attempt, AttemptClocks, AttemptRecord, Ended, Failure, Interrupt, Waiting};
+use super::context::{Call, Context};
+use super::outgoing::Outgoing;
+use super::pump::Pump;
+use super::{Gateway, commit};
+use crate::config::{Candidate, Credential};
+use crate::live::Live;
+use crate::upstream::health::Probe;
+use crate::upstream::select::{Ask, Pick, Used};
+use crate::upstream::verdict::{self, AttemptFault, History, Left, Outcome, Phase, Skip, Step};
+
+/// The client's dialect.
+pub const CLIENT_DIALECT: &str = "openai";
+
+/// How the loop ended.
+pub enum End {
+    /// The client has been answered by a provider.
+    Served,
+    /// The client left.
+    ClientGone,
+    /// Nothing is left to try.
+    Exhausted(Box<Exhausted>),
+}
+
+/// What is known when nothing is left.
+#[derive(Debug, Default)]
+pub struct Exhausted {
+    /// Every attempt and every skipped candidate, in order.
+    pub faults: Vec<AttemptFault>,
+    /// The last failure that a provider, or the way to it, gave.
+    pub last: Option<Failure>,
+    /// Whether the last failure came in the client's own dialect.
+    pub last_same_dialect: bool,
+    /// The secret of the last attempt: never passed on, should the provider echo it.
+    pub last_secret: Option<crate::config::Secret>,
+    /// Why candidates could not carry the request.
+    pub refusals: Vec<Refusal>,
+}
+
+/// A request on its way through its candidates.
+pub struct Failover<'a> {
+    gateway: &'a Gateway,
+    live: &'a Live,
+    call: &'a Call,
+    queue: VecDeque<Visit>,
+    pivot: Option<Result<ChatRequest<'a>, Refusal>>,
+    exhausted: Exhausted,
+}
+
+/// A candidate to be tried.
+#[derive(Debug, Clone, Copy)]
+struct Visit {
+    index: usize,
+    /// Nothing else is left: what cools down may be probed, or waited for.
+    last_resort: bool,
+}
+
+/// What has been done at one candidate.
+#[derive(Debug, Default)]
+struct Tried {
+    credentials: Vec<usize>,
+    failed_hosts: Vec<usize>,
+    history: History,
+}
+
+/// A credential chosen for an attempt, and the probe it holds.
+struct Chosen {
+    credential: usize,
+    /// Dropped when the outcome has been reported.
+    _probe: Option<Probe>,
+}
+
+/// A request as one candidate gets it.
+struct Prepared {
+    translated: Translated,
+    path: String,
+    same_dialect: bool,
+    reply: ReplyContext,
+}
+
+/// What there is to record of an attempt.
+struct Mark<'m> {
+    credential: &'m str,
+    word: Cow<'static, str>,
+    outcome: &'static str,
+    took: Duration,
+}
+
+enum Next {
+    Candidate,
+    End(End),
+}
+
+impl<'a> Failover<'a> {
+    /// A request before its first attempt. Candidates that cool down come last.
+    #[must_use]
+    pub fn new(gateway: &'a Gateway, live: &'a Live, call: &'a Call) -> Self {
+        let now = Instant::now();
+        let mut order: Vec<usize> = (0..call.candidates.len()).collect();
+        order.sort_by_key(|index| {
+            call.candidates.get(*index).is_some_and(|candidate| live.lanes.is_cool(&candidate.provider, &candidate.model, now))
+        });
+        let queue = order.into_iter().map(|index| Visit { index, last_resort: false }).collect();
+        Self { gateway, live, call, queue, pivot: None, exhausted: Exhausted::default() }
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// The client cannot be written to.
+    pub async fn run(mut self, session: &mut Session, context: &mut Context) -> pingora::Result<End> {
+        while let Some(visit) = self.queue.pop_front() {
+            let Some(candidate) = self.call.candidates.get(visit.index) else { continue };
+            let prepared = match self.prepare(candidate, context) {
+                Ok(prepared) => prepared,
+                Err(refusal) if refusal.scope == RefusalScope::Request => {
+                    self.exhausted.refusals = vec![refusal];
+                    self.exhausted.faults.clear();
+                    break;
+                }
+                Err(refusal) => {
+                    self.skip(context, candidate, Skip::Unfit, None, refusal.code);
+                    self.exhausted.refusals.push(refusal);
+                    continue;
+                }
+            };
+            match self.visit(session, context, visit, candidate, &prepared).await? {
+                Next::Candidate => {}
+                Next::End(end) => return Ok(end),
+            }
+        }
+        Ok(End::Exhausted(Box::new(self.exhausted)))
+    }
+
+    /// Tries one candidate with as many credentials as its faults allow.
+    async fn visit(
+        &mut self,
+        session: &mut Session,
+        context: &mut Context,
+        visit: Visit,
+        candidate: &'a Candidate,
+        prepared: &Prepared,
+    ) -> pingora::Result<Next> {
+        let gate = self.live.gates.of(candidate.provider.index);
+        let _permit = match gate {
+            Some(gate) => match gate.enter(self.call.clocks.first_byte).await {
+                Ok(permit) => Some(permit),
+                Err(_) => return Ok(self.skip(context, candidate, Skip::Busy, None, "busy")),
+            },
+            None => None,
+        };
+        let mut tried = Tried::default();
+        let mut again: Option<(usize, bool)> = None;
+        loop {
+            let chosen = match again.take() {
+                Some((credential, _)) => Chosen { credential, _probe: None },
+                None => match self.choose(session, context, visit, candidate, &tried).await {
+                    Ok(chosen) => chosen,
+                    Err(next) => return Ok(next),
+                },
+            };
+            let Some(credential) = candidate.provider.credentials.get(chosen.credential) else { return Ok(Next::Candidate) };
+            let began = Instant::now();
+            let fresh = tried.history.replayed;
+            let ended = self.attempt(session, context, candidate, credential, prepared, fresh).await?;
+            let failure = match ended {
+                Ok(end) => return Ok(Next::End(end)),
+                Err(Ended::ClientGone) => {
+                    let word = "client_gone";
+                    self.record(
+                        context,
+                        candidate,
+                        Mark { credential: &credential.name, word: word.into(), outcome: word, took: began.elapsed() },
+                    );
+                    return Ok(Next::End(End::ClientGone));
+                }
+                Err(Ended::Failed(failure)) => *failure,
+            };
+            let step = self.learn(context, candidate, credential, &mut tried, failure, began, prepared.same_dialect);
+            drop(chosen);
+            match step {
+                Step::SameKey { after_ms_max, replay } => {
+                    if !self.back_off(session, context, after_ms_max).await {
+                        return Ok(Next::End(End::ClientGone));
+                    }
+                    tried.history.extra += u32::from(!replay);
+                    tried.history.replayed |= replay;
+                    again = Some((credential.index, replay));
+                }
+                Step::NextKey => tried.history.extra += 1,
+                Step::NextCandidate => return Ok(Next::Candidate),
+                Step::Answer => {
+                    self.queue.clear();
+                    return Ok(Next::Candidate);
+                }
+            }
+        }
+    }
+
+    /// Chooses a credential, waiting for a stated cool-down where nothing else is left and it ends in time.
+    async fn choose(
+        &mut self,
+        session: &mut Session,
+        context: &mut Context,
+        visit: Visit,
+        candidate: &'a Candidate,
+        tried: &Tried,
+    ) -> Result<Chosen, Next> {
+        loop {
+            let now = Instant::now();
+            let last_resort = visit.last_resort || (self.queue.is_empty() && self.call.candidates.len() == 1);
+            let ask = self.ask(candidate, tried, last_resort, now);
+            match self.live.lanes.select(&ask) {
+                Pick::Use { credential, probe } => return Ok(Chosen { credential, _probe: probe }),
+                Pick::Cooling { until, stated: true, in_time: true, .. } if last_resort => {
+                    let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+                    if waiting.on(until, std::future::pending::<()>()).await == Err(Interrupt::ClientGone) {
+                        return Err(Next::End(End::ClientGone));
+                    }
+                }
+                Pick::Cooling { until, stated, overloaded, .. } => {
+                    if !last_resort && tried.credentials.is_empty() {
+                        self.queue.push_back(Visit { last_resort: true, ..visit });
+                        return Err(Next::Candidate);
+                    }
+                    let skip = if overloaded { Skip::Overloaded } else { Skip::RateLimited };
+                    let wait = stated.then(|| until.saturating_duration_since(now));
+                    return Err(self.skip(context, candidate, skip, wait, "cooling"));
+                }
+                Pick::Off | Pick::None if tried.credentials.is_empty() => {
+                    return Err(self.skip(context, candidate, Skip::NoCredential, None, "no_credential"));
+                }
+                Pick::Off | Pick::None => return Err(Next::Candidate),
+            }
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        session: &mut Session,
+        context: &mut Context,
+        candidate: &'a Candidate,
+        credential: &'a Credential,
+        prepared: &Prepared,
+        fresh: bool,
+    ) -> pingora::Result<Result<End, Ended>> {
+        let provider = &candidate.provider;
+        let head = Outgoing {
+            provider,
+            credential,
+            path: &prepared.path,
+            same_dialect: prepared.same_dialect,
+            stream: self.call.stream,
+            body_bytes: prepared.translated.body.len_bytes,
+            client: &session.req_header().headers,
+        };
+        let head = head.write();
+        let began = Instant::now();
+        let attempt = Attempt {
+            pool: &self.gateway.pool,
+            candidate,
+            credential,
+            head: &head,
+            body: &prepared.translated.body,
+            same_dialect: prepared.same_dialect,
+            fresh,
+            clocks: self.clocks(candidate, began),
+        };
+        let pump = self.call.stream.then(|| self.pump(candidate, prepared));
+        let ready = match attempt.run(session, pump, &mut context.outcome.upstream_wait).await {
+            Ok(ready) => ready,
+            Err(ended) => return Ok(Err(ended)),
+        };
+        let terms = commit::Terms {
+            candidate,
+            names: &prepared.translated.names,
+            reply: &prepared.reply,
+            same_dialect: prepared.same_dialect,
+            stream: self.call.stream,
+            total: self.call.clocks.total,
+        };
+        let ready = match commit::inspect(ready, terms) {
+            Ok(ready) => ready,
+            Err(ended) => return Ok(Err(ended)),
+        };
+        let used = Used { provider, credential: credential.index, model: &candidate.model };
+        self.live.lanes.success(&used, began);
+        let word = ready.head().status.to_string().into();
+        self.record(context, candidate, Mark { credential: &credential.name, word, outcome: "ok", took: began.elapsed() });
+        context.outcome.served_by = Some((provider.name.clone(), candidate.model.clone()));
+        context.outcome.losses.clone_from(&prepared.translated.losses);
+        commit::answer(session, context, ready, terms, &self.gateway.pool).await.map(Ok)
+    }
+
+    /// Records a failure, remembers what it says of its credential and model, and decides what is next.
+    #[allow(clippy::too_many_arguments, reason = "everything an attempt leaves behind meets here")]
+    fn learn(
+        &mut self,
+        context: &mut Context,
+        candidate: &'a Candidate,
+        credential: &'a Credential,
+        tried: &mut Tried,
+        failure: Failure,
+        began: Instant,
+        same_dialect: bool,
+    ) -> Step {
+        let now = Instant::now();
+        let fault = failure.attempt_fault();
+        let mark = Mark { credential: &credential.name, word: failure.word(), outcome: failure.outcome.label(), took: began.elapsed() };
+        self.record(context, candidate, mark);
+        log::info!(
+            "{} {}/{} with {}: {}: {}",
+            context.request_id,
+            candidate.provider.name,
+            candidate.model,
+            credential.name,
+            failure.word(),
+            super::redact::secret(&failure.fault.message, &credential.secret)
+        );
+        let used = Used { provider: &candidate.provider, credential: credential.index, model: &candidate.model };
+        if let Some(cooldown) = verdict::cooldown(&fault) {
+            self.live.lanes.cool(&used, cooldown, now);
+        }
+        if !tried.credentials.contains(&credential.index) {
+            tried.credentials.push(credential.index);
+        }
+        if fault.outcome.scope() == verdict::Scope::Host {
+            tried.failed_hosts.push(credential.index);
+        }
+        let ask = self.ask(candidate, tried, self.queue.is_empty(), now);
+        let left = Left { candidates: !self.queue.is_empty(), keys: self.live.lanes.left(&ask) };
+        let too_late = now >= self.call.clocks.first_byte;
+        let outcome = if too_late { Outcome::Timeout(Phase::Total) } else { fault.outcome };
+        self.exhausted.faults.push(AttemptFault { outcome, ..fault });
+        self.exhausted.last = Some(failure);
+        self.exhausted.last_same_dialect = same_dialect;
+        self.exhausted.last_secret = Some(credential.secret.clone());
+        verdict::next(outcome, tried.history, candidate.provider.retry, left)
+    }
+
+    fn ask<'t>(&self, candidate: &'t Candidate, tried: &'t Tried, last_resort: bool, now: Instant) -> Ask<'t> {
+        Ask {
+            provider: &candidate.provider,
+            model: &candidate.model,
+            tried: &tried.credentials,
+            failed_hosts: &tried.failed_hosts,
+            first: tried.credentials.is_empty(),
+            last_resort,
+            now,
+            deadline: self.call.clocks.first_byte,
+        }
+    }
+
+    /// The request as this candidate gets it.
+    fn prepare(&mut self, candidate: &Candidate, context: &Context) -> Result<Prepared, Refusal> {
+        let dialect = candidate.provider.dialect;
+        let same_dialect = dialect.name() == CLIENT_DIALECT;
+        let mut reply = ReplyContext {
+            created_s: std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            id: format!("chatcmpl-{}", context.request_id),
+            legacy_functions: false,
+            include_usage: false,
+        };
+        let path = dialect.chat_path(&candidate.model, self.call.stream);
+        if same_dialect {
+            let body = openai::rewrite(&self.call.document, &candidate.model);
+            let translated = Translated { body, losses: Vec::new(), names: heliostat_filters::dialect::Names::default() };
+            return Ok(Prepared { translated, path, same_dialect, reply });
+        }
+        let pivot = self.pivot.get_or_insert_with(|| ChatRequest::read(&self.call.document)).as_ref().map_err(Clone::clone)?;
+        reply.legacy_functions = pivot.legacy_functions;
+        reply.include_usage = pivot.include_usage;
+        let target = Target { model: &candidate.model, surface: &candidate.provider.surface };
+        let mut translated = dialect.chat_request(pivot, &target)?;
+        translated.names.id_seed.clone_from(&context.request_id);
+        if self.call.strict && !translated.losses.is_empty() {
+            return Err(too_lossy(&translated));
+        }
+        Ok(Prepared { translated, path, same_dialect, reply })
+    }
+
+    fn pump(&self, candidate: &Candidate, prepared: &Prepared) -> Pump {
+        let reader = candidate.provider.dialect.chat_stream(prepared.translated.names.clone());
+        let writer = (!prepared.same_dialect).then(|| StreamWriter::new(prepared.reply.clone()));
+        Pump::new(reader, writer)
+    }
+
+    /// While another candidate is left an attempt may use at most half of what remains of the time to the first byte.
+    fn clocks(&self, candidate: &Candidate, now: Instant) -> AttemptClocks {
+        let timeouts = &candidate.provider.timeouts;
+        let remaining = self.call.clocks.first_byte.saturating_duration_since(now);
+        let share = now + if self.queue.is_empty() { remaining } else { remaining / 2 };
+        let within = |ms: Option<u64>| ms.map_or(share, |ms| share.min(now + Duration::from_millis(ms)));
+        let stall = Duration::from_millis(timeouts.stall_ms);
+        if !self.call.stream {
+            return AttemptClocks { header: within(timeouts.header_ms), first_content: share, stall };
+        }
+        let content = self.call.clocks.first_content.unwrap_or(Duration::from_millis(timeouts.first_content_ms));
+        let header = within(Some(timeouts.header_ms.unwrap_or(crate::config::Timeouts::STREAM_HEADER_MS)));
+        AttemptClocks { header: header.min(now + content), first_content: share.min(now + content), stall }
+    }
+
+    async fn back_off(&self, session: &mut Session, context: &mut Context, after_ms_max: u64) -> bool {
+        if after_ms_max == 0 {
+            return true;
+        }
+        let until = Instant::now() + Duration::from_millis(fastrand::u64(0..=after_ms_max));
+        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+        waiting.on(until.min(self.call.clocks.first_byte), std::future::pending::<()>()).await != Err(Interrupt::ClientGone)
+    }
+
+    fn skip(&mut self, context: &mut Context, candidate: &Candidate, skip: Skip, wait: Option<Duration>, why: &str) -> Next {
+        let outcome = Outcome::Skipped(skip);
+        self.record(
+            context,
+            candidate,
+            Mark { credential: "", word: format!("skipped {why}").into(), outcome: outcome.label(), took: Duration::ZERO },
+        );
+        self.exhausted.faults.push(AttemptFault { outcome, status: None, retry_after: wait });
+        Next::Candidate
+    }
+
+    fn record(&self, context: &mut Context, candidate: &Candidate, mark: Mark<'_>) {
+        let record = AttemptRecord {
+            provider: candidate.provider.name.clone(),
+            model: candidate.model.clone(),
+            credential: mark.credential.to_owned(),
+            word: mark.word,
+            outcome: mark.outcome,
+            took: mark.took,
+        };
+        self.gateway.telemetry.attempt(&super::finish::attempt(&record));
+        context.outcome.attempts.push(record);
+    }
+}
+
+impl Failure {
+    /// What the verdict works on.
+    #[must_use]
+    pub fn attempt_fault(&self) -> AttemptFault {
+        AttemptFault { outcome: self.outcome, status: self.status, retry_after: self.retry_after }
+    }
+
+    /// The status, or a word where there was none.
+    #[must_use]
+    pub fn word(&self) -> Cow<'static, str> {
+        match self.status {
+            Some(status) => status.to_string().into(),
+            None => self.outcome.label().into(),
+        }
+    }
+}
+
+fn too_lossy(translated: &Translated) -> Refusal {
+    let lost: Vec<String> = translated.losses.iter().map(ToString::to_string).collect();
+    let path = translated.losses.first().map(|loss| loss.path.to_string()).unwrap_or_default();
+    let message = format!("In strict mode nothing may be lost, but this model's provider cannot carry: {}.", lost.join(", "));
+    Refusal { path, code: "lossy_translation", message: message.into(), scope: RefusalScope::Candidate }
+}

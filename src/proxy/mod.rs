@@ -1,0 +1,161 @@
+//! The life of a request in Pingora's phases. Each phase is a few lines that call, in order:
+//! [`accept`] → [`body`] → [`plan`] → [`failover`] (over [`attempt`]s) → [`commit`] and [`relay`] → [`finish`]. [`reply`] renders the
+//! gateway's own answers, [`exhausted`] what is said when nothing is left.
+
+mod accept;
+mod attempt;
+mod body;
+mod commit;
+mod context;
+mod exhausted;
+mod failover;
+mod finish;
+mod headers;
+mod outgoing;
+mod plan;
+mod problem;
+mod pump;
+mod redact;
+mod relay;
+mod reply;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora::upstreams::peer::HttpPeer;
+use pingora_proxy::{ProxyHttp, Session};
+
+use self::accept::Ask;
+use self::context::{Context, Outcome};
+use self::failover::{End, Failover};
+use self::problem::Problem;
+use crate::drain::Flights;
+use crate::live::Live;
+use crate::readiness::Readiness;
+use crate::telemetry::Telemetry;
+use crate::upstream::pool::Pool;
+
+/// How long a client may refuse to take what is written to it.
+const CLIENT_WRITE: Duration = Duration::from_secs(60);
+
+/// The gateway: what all requests share.
+pub struct Gateway {
+    /// The configuration in force.
+    pub live: Arc<ArcSwap<Live>>,
+    /// Connections to providers.
+    pub pool: Arc<Pool>,
+    /// Where events go.
+    pub telemetry: Arc<Telemetry>,
+    /// Whether the process wants traffic.
+    pub readiness: Arc<Readiness>,
+    /// Who is in flight.
+    pub flights: Arc<Flights>,
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context {
+            live: self.live.load_full(),
+            request_id: String::new(),
+            started: Instant::now(),
+            endpoint: "other",
+            client: None,
+            call: None,
+            outcome: Outcome::default(),
+            _in_flight: self.flights.enter(),
+        }
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {
+        // None: responses are never compressed, and an idle module costs every request.
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<()> {
+        context.started = Instant::now();
+        context.request_id = accept::request_id(&session.req_header().headers);
+        let client = session.as_downstream_mut();
+        client.set_write_timeout(Some(CLIENT_WRITE));
+        client.set_pipelining_enabled(true);
+        if self.readiness.is_draining() {
+            client.set_keepalive(None);
+        }
+        Ok(())
+    }
+
+    /// Answers what needs no provider; admits what does. `Ok(true)` is "answered".
+    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
+        match self.admit(session, context).await {
+            Ok(Ask::Chat) => return Ok(false),
+            Ok(Ask::Models) => reply::models(session, context).await?,
+            Ok(Ask::Health) => {
+                let (status, body) = self.readiness.answer(session.req_header().uri.path()).unwrap_or((404, "{}\n"));
+                reply::json(session, context, status, body).await?;
+            }
+            Err(problem) => reply::problem(session, context, &problem).await?,
+        }
+        Ok(true)
+    }
+
+    /// Runs the attempts. Ours and not Pingora's loop: that one replays at most 64 KiB of a body, and cannot look into a 200 before it
+    /// commits. `Ok(false)` is "answered".
+    async fn proxy_upstream_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
+        let Some(call) = context.call.take() else { return Ok(false) };
+        let live = context.live.clone();
+        match Failover::new(self, &live, &call).run(session, context).await? {
+            End::Served => {}
+            End::Exhausted(exhausted) => exhausted::answer(session, context, *exhausted).await?,
+            End::ClientGone => {
+                context.outcome.client_gone = true;
+                return pingora::Error::e_explain(pingora::ErrorType::ConnectionClosed, "client left");
+            }
+        }
+        Ok(false)
+    }
+
+    /// Never reached: every request is answered before.
+    async fn upstream_peer(&self, _session: &mut Session, _context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+        pingora::Error::e_explain(pingora::ErrorType::InternalError, "no request goes through the native loop")
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _context: &Context, _error: &pingora::Error) -> bool {
+        // One line a request, written by `finish`.
+        true
+    }
+
+    /// Runs on every path, also after an error and when the client left.
+    async fn logging(&self, session: &mut Session, error: Option<&pingora::Error>, context: &mut Context) {
+        finish::report(self, session, error, context);
+    }
+}
+
+impl Gateway {
+    async fn admit(&self, session: &mut Session, context: &mut Context) -> Result<Ask, Problem> {
+        let live = context.live.clone();
+        let limits = &live.snapshot.limits;
+        accept::bounds(&session.req_header().headers, limits)?;
+        let ask = match self.readiness.answer(session.req_header().uri.path()) {
+            Some(_) => Ask::Health,
+            None => accept::endpoint(session)?,
+        };
+        context.endpoint = ask.name();
+        if ask == Ask::Health {
+            return Ok(ask);
+        }
+        context.client = accept::authenticate(&session.req_header().headers, &live.snapshot)?.map(str::to_owned);
+        if ask != Ask::Chat {
+            return Ok(ask);
+        }
+        let body = body::read(session, limits.body_bytes).await?;
+        context.outcome.bytes_in = body.len() as u64;
+        let call = plan::chat(body, &session.req_header().headers, &live.snapshot, context.started)?;
+        context.outcome.asked_model.clone_from(&call.asked);
+        context.outcome.stream = call.stream;
+        context.call = Some(call);
+        Ok(ask)
+    }
+}

@@ -1,0 +1,95 @@
+//! The head of a request to a provider.
+
+use http::{HeaderMap, HeaderName};
+
+use crate::config::{Auth, Credential, Provider};
+
+/// Client headers that go upstream where client and provider speak the same dialect.
+const SAME_DIALECT: &[(&str, &[&str])] = &[
+    ("openai", &["openai-organization", "openai-project", "openai-beta", "idempotency-key"]),
+    ("anthropic", &["anthropic-version", "anthropic-beta", "idempotency-key"]),
+];
+
+/// Client headers that always go upstream.
+const ALWAYS: &[&str] = &["traceparent"];
+
+/// A request to a provider, without its body.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// Who serves it.
+    pub provider: &'a Provider,
+    /// With which secret.
+    pub credential: &'a Credential,
+    /// Path below the base URL.
+    pub path: &'a str,
+    /// Whether the client speaks the provider's dialect.
+    pub same_dialect: bool,
+    /// Whether an event stream is asked for.
+    pub stream: bool,
+    /// Length of the body.
+    pub body_bytes: usize,
+    /// The client's own headers.
+    pub client: &'a HeaderMap,
+}
+
+impl Outgoing<'_> {
+    /// The head as it goes on the wire. Names and values come from the configuration, or were checked when the client's head was
+    /// parsed: neither can hold a line break.
+    #[must_use]
+    pub fn write(&self) -> Vec<u8> {
+        let endpoint = &self.credential.endpoint;
+        let mut head = Vec::with_capacity(512);
+        for part in ["POST ", &endpoint.path, self.path, " HTTP/1.1\r\n"] {
+            head.extend_from_slice(part.as_bytes());
+        }
+        field(&mut head, "host", endpoint.authority.as_bytes());
+        self.authenticate(&mut head);
+        for (name, value) in &self.provider.headers {
+            if !self.forwards(name) {
+                field(&mut head, name, value.as_bytes());
+            }
+        }
+        field(&mut head, "content-type", b"application/json");
+        field(&mut head, "accept", if self.stream { b"text/event-stream" } else { b"application/json" });
+        field(&mut head, "accept-encoding", b"identity");
+        field(&mut head, "user-agent", concat!("heliostat/", env!("CARGO_PKG_VERSION")).as_bytes());
+        self.forward(&mut head);
+        field(&mut head, "content-length", self.body_bytes.to_string().as_bytes());
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+
+    fn authenticate(&self, head: &mut Vec<u8>) {
+        let secret = self.credential.secret.expose().as_bytes();
+        match &self.provider.auth {
+            Auth::Bearer if !secret.is_empty() => field(head, "authorization", &[b"Bearer ", secret].concat()),
+            Auth::Header(name) if !secret.is_empty() => field(head, name, secret),
+            _ => {}
+        }
+    }
+
+    fn forward(&self, head: &mut Vec<u8>) {
+        for name in self.forwarded() {
+            for value in self.client.get_all(name) {
+                field(head, name, value.as_bytes());
+            }
+        }
+    }
+
+    fn forwards(&self, name: &str) -> bool {
+        self.forwarded().any(|forwarded| forwarded == name) && HeaderName::try_from(name).is_ok_and(|name| self.client.contains_key(name))
+    }
+
+    fn forwarded(&self) -> impl Iterator<Item = &'static str> {
+        let dialect = self.provider.dialect.name();
+        let own = SAME_DIALECT.iter().filter(move |(name, _)| self.same_dialect && *name == dialect).flat_map(|(_, names)| names.iter());
+        ALWAYS.iter().chain(own).copied()
+    }
+}
+
+fn field(head: &mut Vec<u8>, name: &str, value: &[u8]) {
+    head.extend_from_slice(name.as_bytes());
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(value);
+    head.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,138 @@
+//! From a body to a plan: scanned, checked against the limits, its candidates in order, its clocks set.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use heliostat_filters::chat::{self, CHAT, FallbackRef};
+use heliostat_filters::image::{self, ImageSource};
+use heliostat_filters::json::{Document, ScanLimits};
+use http::HeaderMap;
+
+use super::context::{Call, Clocks};
+use super::problem::Problem;
+use crate::config::{Candidate, Limits, Resolution, Snapshot};
+
+/// Taken off a deadline that the client's SDK told us, for the way back.
+const SDK_MARGIN: Duration = Duration::from_millis(250);
+
+/// Plans a chat request. Runs once, before anything is sent.
+///
+/// # Errors
+/// 400 for a body that is no chat request, too many or too large images, unknown fallbacks; 404 for an unknown model.
+pub fn chat(body: Bytes, headers: &HeaderMap, snapshot: &Snapshot, now: Instant) -> Result<Call, Problem> {
+    let limits = ScanLimits { depth: snapshot.limits.depth, ..ScanLimits::default() };
+    let document = Document::scan(body, &CHAT, limits)?;
+    let asked = chat::model(&document)?;
+    let stream = chat::wants_stream(&document)?;
+    check_images(&document, &snapshot.limits)?;
+    let candidates = candidates(&document, &asked, snapshot)?;
+    let clocks = clocks(headers, &candidates, now)?;
+    let strict = flag(headers, "x-heliostat-strict");
+    let asked = asked.chars().take(256).collect();
+    Ok(Call { document, asked, stream, strict, candidates, clocks })
+}
+
+/// The candidates in order (contract, "Candidates and attempts"): the asked model, then the first of these that is there: the body's
+/// `fallbacks`, the route's, `{primary, fallback}`, the global list.
+fn candidates(document: &Document, asked: &str, snapshot: &Snapshot) -> Result<Vec<Candidate>, Problem> {
+    let (primary, of_route) = match snapshot.resolve(asked) {
+        Resolution::Route(route) => (route.primary.clone(), Some(route.fallbacks.clone())),
+        Resolution::Candidate(candidate) => (candidate, None),
+        Resolution::Unknown { known } => return Err(unknown_model(asked, &known, "model")),
+    };
+    let fallbacks = match of_body(document, snapshot)? {
+        Some(fallbacks) => fallbacks,
+        None => of_route.unwrap_or_else(|| snapshot.fallbacks_for(&primary)),
+    };
+    let mut candidates = vec![primary];
+    for fallback in fallbacks {
+        let known = |candidate: &Candidate| candidate.provider.index == fallback.provider.index && candidate.model == fallback.model;
+        if !candidates.iter().any(known) {
+            candidates.push(fallback);
+        }
+    }
+    Ok(candidates)
+}
+
+fn of_body(document: &Document, snapshot: &Snapshot) -> Result<Option<Vec<Candidate>>, Problem> {
+    let Some(listed) = chat::fallbacks(document)? else { return Ok(None) };
+    let mut candidates = Vec::with_capacity(listed.len());
+    for (index, fallback) in listed.iter().enumerate() {
+        let name = match fallback {
+            FallbackRef::Name(name) => name.clone(),
+            FallbackRef::Pair { provider, model } => format!("{provider}/{model}").into(),
+        };
+        match snapshot.resolve(&name) {
+            Resolution::Candidate(candidate) => candidates.push(candidate),
+            // Not recursive: a route stands for its primary.
+            Resolution::Route(route) => candidates.push(route.primary.clone()),
+            Resolution::Unknown { known } => {
+                return Err(Problem { status: 400, ..unknown_model(&name, &known, &format!("fallbacks[{index}]")) });
+            }
+        }
+    }
+    Ok(Some(candidates))
+}
+
+fn unknown_model(asked: &str, known: &[String], param: &str) -> Problem {
+    let asked: String = asked.chars().take(128).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    let message = format!("The model `{asked}` is not configured here. Known: {known}.");
+    Problem::new(404, "model_not_found", message).at(param)
+}
+
+fn check_images(document: &Document, limits: &Limits) -> Result<(), Problem> {
+    let mut count = 0;
+    for view in chat::image_views(document) {
+        count += 1;
+        if count > limits.images {
+            let message = format!("The request has more than {} images. Send fewer, or raise limits.images.", limits.images);
+            return Err(Problem::new(400, "too_many_images", message).at("messages"));
+        }
+        // Base64 is four characters for three bytes: a short string cannot hold a large image, and needs no look.
+        if view.range().len() / 4 * 3 <= limits.image_bytes {
+            continue;
+        }
+        if matches!(image::read(view), Ok(ImageSource::Inline(inline)) if inline.decoded_bytes > limits.image_bytes) {
+            let message =
+                format!("The image is larger than {} bytes. Send a smaller one, or raise limits.image_bytes.", limits.image_bytes);
+            return Err(Problem::new(400, "image_too_large", message).at(view.path()));
+        }
+    }
+    Ok(())
+}
+
+fn clocks(headers: &HeaderMap, candidates: &[Candidate], now: Instant) -> Result<Clocks, Problem> {
+    let total_ms = candidates.first().map_or(0, |candidate| candidate.provider.timeouts.total_ms);
+    let total = Duration::from_millis(total_ms);
+    let mut first_byte = total;
+    if let Some(limit) = milliseconds(headers, "x-heliostat-timeout-ms")? {
+        first_byte = first_byte.min(limit);
+    }
+    if let Some(limit) = sdk_deadline(headers) {
+        first_byte = first_byte.min(limit);
+    }
+    let first_content = milliseconds(headers, "x-heliostat-first-content-ms")?;
+    Ok(Clocks { first_byte: now + first_byte, total: now + total, first_content })
+}
+
+/// What the official SDKs say of their own read timeout, in seconds.
+fn sdk_deadline(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: f64 = headers.get("x-stainless-read-timeout")?.to_str().ok()?.trim().parse().ok()?;
+    let limit = Duration::try_from_secs_f64(seconds).ok()?;
+    (limit > Duration::ZERO).then(|| limit.saturating_sub(SDK_MARGIN).max(limit / 2))
+}
+
+fn milliseconds(headers: &HeaderMap, name: &'static str) -> Result<Option<Duration>, Problem> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    match value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok()).filter(|ms| (1..=86_400_000).contains(ms)) {
+        Some(ms) => Ok(Some(Duration::from_millis(ms))),
+        None => {
+            Err(Problem::new(400, "invalid_header", format!("{name} must be a whole number of milliseconds from 1 to 86400000.")).at(name))
+        }
+    }
+}
+
+fn flag(headers: &HeaderMap, name: &str) -> bool {
+    headers.get(name).is_some_and(|value| matches!(value.as_bytes(), b"true" | b"1" | b"yes"))
+}

@@ -1,0 +1,171 @@
+//! An upstream's stream on its way to the client: watched, and rewritten where the dialects differ.
+
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use heliostat_filters::chat::{StreamEvent, StreamReader};
+use heliostat_filters::dialect::openai::StreamWriter;
+use heliostat_filters::fault::{Fault, FaultKind};
+use heliostat_filters::loss::Loss;
+use heliostat_filters::sse::{SplitError, Splitter};
+use heliostat_filters::usage::Usage;
+
+/// The longest event of a stream: a generated image of tens of megabytes fits.
+const EVENT_LIMIT_BYTES: usize = 64 << 20;
+
+/// What has been seen of a stream.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// When content last arrived; `None` before any.
+    pub content_at: Option<Instant>,
+    /// The upstream failed inside its 200.
+    pub failed: Option<Fault>,
+    /// The stream's own end mark.
+    pub done: bool,
+    /// Token counts so far.
+    pub usage: Usage,
+    /// What the client's shape had no place for.
+    pub losses: Vec<Loss>,
+    /// The model, in the upstream's words.
+    pub model: Option<String>,
+}
+
+/// Reads a stream's bytes, says what they mean, and writes what the client gets.
+pub struct Pump {
+    splitter: Splitter,
+    reader: Box<dyn StreamReader>,
+    /// Writes the client's dialect; `None` passes the upstream's bytes untouched.
+    writer: Option<StreamWriter>,
+    /// What has been seen.
+    pub seen: Seen,
+}
+
+impl Pump {
+    /// A pump for one attempt.
+    #[must_use]
+    pub fn new(reader: Box<dyn StreamReader>, writer: Option<StreamWriter>) -> Self {
+        Self { splitter: Splitter::new(EVENT_LIMIT_BYTES), reader, writer, seen: Seen::default() }
+    }
+
+    /// Takes what arrived, appends what goes to the client.
+    pub fn feed(&mut self, chunk: &Bytes, now: Instant, out: &mut BytesMut) {
+        let Self { splitter, reader, writer, seen } = self;
+        if writer.is_none() {
+            out.extend_from_slice(chunk);
+        }
+        let mut text = Vec::new();
+        let mut take = |event: StreamEvent<'_>| {
+            seen.note(&event, now);
+            if let Some(writer) = writer {
+                writer.write(&event, &mut text);
+            }
+        };
+        let split = splitter.push(chunk, &mut |event| reader.read(event, &mut take));
+        out.extend_from_slice(&text);
+        if let Err(error) = split {
+            self.fail(unreadable(error));
+        }
+    }
+
+    /// From now on only what ends the stream is of interest, where nothing is rewritten: reading gets cheaper.
+    pub fn quiet(&mut self, quiet: bool) {
+        if self.writer.is_none() {
+            self.reader.quiet(quiet);
+        }
+    }
+
+    /// The body ended. Notes a truncation as a failure.
+    pub fn end(&mut self, now: Instant, out: &mut BytesMut) {
+        let Self { splitter, reader, writer, seen } = self;
+        let mut text = Vec::new();
+        let mut take = |event: StreamEvent<'_>| {
+            seen.note(&event, now);
+            if let Some(writer) = writer {
+                writer.write(&event, &mut text);
+            }
+        };
+        let split = splitter.end(&mut |event| reader.read(event, &mut take));
+        reader.end(&mut take);
+        out.extend_from_slice(&text);
+        if let Err(error) = split {
+            self.fail(unreadable(error));
+        }
+        if !self.reader.is_complete() {
+            self.fail(truncated());
+        }
+    }
+
+    /// Notes a failure, unless there is one already.
+    pub fn fail(&mut self, fault: Fault) {
+        self.seen.failed.get_or_insert(fault);
+    }
+
+    /// Whether the stream is whole as far as it came.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.reader.is_complete()
+    }
+
+    /// Whether everything the client is owed has been read: the end mark of another dialect. (A same-dialect stream passes to its last
+    /// byte.)
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.writer.is_some() && self.seen.done
+    }
+
+    /// Whether the bytes pass untouched.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.writer.is_none()
+    }
+
+    /// Writes the end of the stream: `[DONE]` after a whole one, an error event after a broken one.
+    pub fn close(&mut self, client: &mut StreamWriter, out: &mut BytesMut) {
+        let mut text = Vec::new();
+        match (&self.seen.failed, &mut self.writer) {
+            (Some(fault), Some(writer)) => writer.fail(fault, &mut text),
+            (Some(fault), None) => client.fail(fault, &mut text),
+            (None, Some(writer)) => writer.finish(&mut text),
+            (None, None) => {}
+        }
+        out.extend_from_slice(&text);
+    }
+}
+
+impl Seen {
+    fn note(&mut self, event: &StreamEvent<'_>, now: Instant) {
+        if event.is_content() {
+            self.content_at = Some(now);
+        }
+        match event {
+            StreamEvent::Start { model, .. } if self.model.is_none() => self.model = Some(model.to_string()),
+            StreamEvent::Usage(usage) => self.usage.merge(*usage),
+            StreamEvent::Lost(loss) => self.losses.push(loss.clone()),
+            StreamEvent::Failed(fault) => {
+                self.failed.get_or_insert_with(|| fault.clone());
+            }
+            StreamEvent::Done => self.done = true,
+            _ => {}
+        }
+    }
+}
+
+/// A stream that ended before it was whole.
+#[must_use]
+pub fn truncated() -> Fault {
+    gateway_fault(502, FaultKind::Server, "The provider's stream ended before the answer was complete.", "stream_truncated")
+}
+
+/// A stream that stopped.
+#[must_use]
+pub fn stalled() -> Fault {
+    gateway_fault(504, FaultKind::Timeout, "The provider's stream stopped for too long.", "stream_stalled")
+}
+
+fn unreadable(error: SplitError) -> Fault {
+    gateway_fault(502, FaultKind::Server, &format!("The provider's stream cannot be read: {error}."), "stream_malformed")
+}
+
+fn gateway_fault(status: u16, kind: FaultKind, message: &str, code: &str) -> Fault {
+    Fault { status, kind, message: message.to_owned(), code: Some(code.to_owned()), param: None, retry_after_ms: None }
+}

@@ -1,0 +1,246 @@
+//! From the commit on: the answer goes to the client.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use heliostat_filters::dialect::openai::StreamWriter;
+use http::Version;
+use pingora_proxy::Session;
+
+use super::attempt::{Interrupt, Streaming, Waiting, Whole};
+use super::context::Context;
+use super::headers;
+use super::pump;
+use crate::upstream::head::Head;
+use crate::upstream::pool::{Lease, Pool};
+
+/// How much is gathered into one write. More brings nothing (pingora notes §10).
+const GATHER_BYTES: usize = 16 * 1024;
+/// Content this fresh needs no closer look at what follows it.
+const FRESH: Duration = Duration::from_millis(500);
+/// How long the end of a finished answer may take, so that its connection can be used again.
+const TAIL: Duration = Duration::from_millis(20);
+
+/// How a relay ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relayed {
+    /// The client has all of it.
+    Whole,
+    /// The provider broke off; the client was told where the protocol has a way.
+    Broken,
+    /// The client left.
+    ClientGone,
+}
+
+/// The clocks of a relay.
+#[derive(Debug, Clone, Copy)]
+pub struct RelayClocks {
+    /// When the whole answer must be through.
+    pub total: Instant,
+    /// Longest time between contents.
+    pub stall: Duration,
+}
+
+/// Sends a reply of the client's own dialect as it came.
+///
+/// # Errors
+/// The client cannot be written to, or the provider broke off within a body longer than what is held: the connection is then cut, so
+/// that the client sees it too.
+pub async fn whole(session: &mut Session, context: &mut Context, whole: Whole, pool: &Pool, clocks: RelayClocks) -> pingora::Result<()> {
+    let Whole { head, body, rest, usage: _ } = whole;
+    let mut header = headers::base(head.status, context)?;
+    headers::add_upstream(&mut header, &head)?;
+    context.outcome.status = head.status;
+    header.insert_header("content-type", head.text("content-type").unwrap_or("application/json"))?;
+    match (&rest, head.text("content-length")) {
+        (None, _) => header.insert_header("content-length", body.len().to_string())?,
+        (Some(_), Some(length)) => header.insert_header("content-length", length)?,
+        (Some(_), None) => unsized_body(session, &mut header)?,
+    }
+    own_time(&mut header, context)?;
+    session.as_downstream_mut().write_response_header(Box::new(header)).await?;
+    session.as_downstream_mut().write_response_body(body, rest.is_none()).await?;
+    if let Some(lease) = rest {
+        remainder(session, context, lease, pool, clocks).await?;
+    }
+    session.as_downstream_mut().finish_body().await
+}
+
+/// Sends a translated reply.
+///
+/// # Errors
+/// The client cannot be written to.
+pub async fn translated(session: &mut Session, context: &mut Context, head: &Head, pieces: Vec<Bytes>) -> pingora::Result<()> {
+    let mut header = headers::base(200, context)?;
+    headers::add_upstream(&mut header, head)?;
+    context.outcome.status = 200;
+    header.insert_header("content-type", "application/json")?;
+    header.insert_header("content-length", pieces.iter().map(Bytes::len).sum::<usize>().to_string())?;
+    own_time(&mut header, context)?;
+    let client = session.as_downstream_mut();
+    client.write_response_header(Box::new(header)).await?;
+    for piece in pieces {
+        client.write_response_body(piece, false).await?;
+    }
+    client.finish_body().await
+}
+
+/// Sends a stream: first what was held, then whatever arrives, as it arrives.
+///
+/// # Errors
+/// The client cannot be written to.
+pub async fn stream(
+    session: &mut Session,
+    context: &mut Context,
+    mut streaming: Streaming,
+    mut client: StreamWriter,
+    clocks: RelayClocks,
+) -> pingora::Result<(Relayed, Streaming)> {
+    begin_stream(session, context, &streaming).await?;
+    let mut out = std::mem::take(&mut streaming.held);
+    let mut relayed = Relayed::Whole;
+    let mut last_write = Instant::now();
+    loop {
+        let over = streaming.ended || streaming.pump.is_over() || (streaming.pump.seen.failed.is_some() && !streaming.pump.is_untouched());
+        if over {
+            let told = streaming.pump.is_untouched() && !streaming.ended;
+            if !told {
+                streaming.pump.close(&mut client, &mut out);
+            }
+        }
+        if !out.is_empty() {
+            session.as_downstream_mut().write_response_body(out.split().freeze(), false).await?;
+            last_write = Instant::now();
+        }
+        if over {
+            break;
+        }
+        match gather(session, context, &mut streaming, &mut out, clocks, last_write).await {
+            Ok(()) => {}
+            Err(Interrupt::ClientGone) => return Ok((Relayed::ClientGone, streaming)),
+            Err(Interrupt::Deadline) => {
+                streaming.pump.fail(pump::stalled());
+                streaming.ended = true;
+            }
+        }
+    }
+    if streaming.pump.seen.failed.is_some() {
+        relayed = Relayed::Broken;
+    }
+    session.as_downstream_mut().finish_body().await?;
+    Ok((relayed, streaming))
+}
+
+/// Waits for the next bytes of a stream, then takes whatever else has already arrived.
+async fn gather(
+    session: &mut Session,
+    context: &mut Context,
+    streaming: &mut Streaming,
+    out: &mut BytesMut,
+    clocks: RelayClocks,
+    committed: Instant,
+) -> Result<(), Interrupt> {
+    let content_at = streaming.pump.seen.content_at.unwrap_or(committed);
+    let until = clocks.total.min(content_at + clocks.stall);
+    streaming.pump.quiet(content_at.elapsed() < FRESH);
+    let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+    let mut next = waiting.on(until, streaming.lease.connection.next_body()).await?;
+    let now = Instant::now();
+    let mut gathered = 0;
+    loop {
+        match next {
+            Ok(Some(chunk)) => {
+                gathered += chunk.len();
+                streaming.pump.feed(&chunk, now, out);
+            }
+            Ok(None) if streaming.lease.connection.is_finished() => {
+                streaming.ended = true;
+                streaming.pump.end(now, out);
+                return Ok(());
+            }
+            Ok(None) => return Ok(()),
+            Err(_) => {
+                streaming.ended = true;
+                streaming.pump.end(now, out);
+                // Bytes can be missing even after a finish reason: a body cut by the transport is never whole.
+                if !streaming.pump.is_complete() {
+                    streaming.pump.fail(pump::truncated());
+                }
+                return Ok(());
+            }
+        }
+        if gathered >= GATHER_BYTES || streaming.pump.is_over() {
+            return Ok(());
+        }
+        next = streaming.lease.connection.ready_body();
+    }
+}
+
+/// Gives a stream's connection back, reading what little is left of a finished one.
+pub async fn settle(mut streaming: Streaming, pool: &Pool) {
+    if !streaming.lease.connection.is_finished() && streaming.pump.is_complete() {
+        let tail = async { while let Ok(Some(_)) = streaming.lease.connection.next_body().await {} };
+        let _ = tokio::time::timeout(TAIL, tail).await;
+    }
+    pool.give_back(streaming.lease);
+}
+
+async fn begin_stream(session: &mut Session, context: &mut Context, streaming: &Streaming) -> pingora::Result<()> {
+    let mut header = headers::base(200, context)?;
+    headers::add_upstream(&mut header, &streaming.head)?;
+    context.outcome.status = 200;
+    let content_type = if streaming.pump.is_untouched() { streaming.head.text("content-type") } else { None };
+    header.insert_header("content-type", content_type.unwrap_or("text/event-stream; charset=utf-8"))?;
+    header.insert_header("cache-control", "no-cache")?;
+    header.insert_header("x-accel-buffering", "no")?;
+    unsized_body(session, &mut header)?;
+    session.as_downstream_mut().write_response_header(Box::new(header)).await
+}
+
+async fn remainder(
+    session: &mut Session,
+    context: &mut Context,
+    mut lease: Lease,
+    pool: &Pool,
+    clocks: RelayClocks,
+) -> pingora::Result<()> {
+    loop {
+        let until = clocks.total.min(Instant::now() + clocks.stall);
+        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+        match waiting.on(until, lease.connection.next_body()).await {
+            Ok(Ok(Some(piece))) => session.as_downstream_mut().write_response_body(piece, false).await?,
+            Ok(Ok(None)) => break,
+            Ok(Err(error)) => return cut(context, &error.to_string()),
+            Err(Interrupt::Deadline) => return cut(context, "the provider's reply stalled"),
+            Err(Interrupt::ClientGone) => {
+                context.outcome.client_gone = true;
+                return pingora::Error::e_explain(pingora::ErrorType::ConnectionClosed, "client left");
+            }
+        }
+    }
+    pool.give_back(lease);
+    Ok(())
+}
+
+fn cut(context: &mut Context, why: &str) -> pingora::Result<()> {
+    context.outcome.error_code = Some("reply_truncated".to_owned());
+    context.outcome.error_log = Some(why.to_owned());
+    pingora::Error::e_explain(pingora::ErrorType::ReadError, why.to_owned())
+}
+
+/// Frames a body of unknown length: chunks for HTTP/1.1, the end of the connection for 1.0, frames for HTTP/2.
+fn unsized_body(session: &mut Session, header: &mut pingora::http::ResponseHeader) -> pingora::Result<()> {
+    match session.req_header().version {
+        Version::HTTP_11 => header.insert_header("transfer-encoding", "chunked"),
+        Version::HTTP_2 => Ok(()),
+        _ => {
+            session.as_downstream_mut().set_keepalive(None);
+            Ok(())
+        }
+    }
+}
+
+fn own_time(header: &mut pingora::http::ResponseHeader, context: &Context) -> pingora::Result<()> {
+    let own = context.started.elapsed().saturating_sub(context.outcome.upstream_wait);
+    header.insert_header("x-heliostat-own-us", own.as_micros().to_string())
+}

@@ -1,0 +1,92 @@
+//! Answers the gateway gives by itself: errors, the list of models, health.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use pingora_proxy::Session;
+
+use super::context::Context;
+use super::headers;
+use super::problem::Problem;
+use crate::config::Snapshot;
+
+/// The time OpenAI's own list gives its oldest models; ours have none.
+const CREATED: u64 = 1_677_610_602;
+
+/// Answers with a problem in the client's dialect.
+///
+/// # Errors
+/// The client cannot be written to.
+pub async fn problem(session: &mut Session, context: &mut Context, problem: &Problem) -> pingora::Result<()> {
+    context.outcome.error_code = Some(problem.code().to_owned());
+    context.outcome.error_log = Some(problem.log.clone().unwrap_or_else(|| problem.message.clone()));
+    let mut header = headers::base(problem.status, context)?;
+    if let Some(seconds) = problem.retry_after_s {
+        header.insert_header("retry-after", seconds.to_string())?;
+    }
+    if let Some(retry) = problem.should_retry {
+        header.insert_header("x-should-retry", if retry { "true" } else { "false" })?;
+    }
+    if problem.close {
+        session.as_downstream_mut().set_keepalive(None);
+    }
+    send(session, context, header, "application/json", problem.openai_body()).await
+}
+
+/// Answers with the configured models in OpenAI's shape.
+///
+/// # Errors
+/// The client cannot be written to.
+pub async fn models(session: &mut Session, context: &mut Context) -> pingora::Result<()> {
+    let body = models_body(&context.live.snapshot);
+    let header = headers::base(200, context)?;
+    send(session, context, header, "application/json", body).await
+}
+
+/// Answers with a constant.
+///
+/// # Errors
+/// The client cannot be written to.
+pub async fn json(session: &mut Session, context: &mut Context, status: u16, body: &'static str) -> pingora::Result<()> {
+    let header = headers::base(status, context)?;
+    send(session, context, header, "application/json", Bytes::from_static(body.as_bytes())).await
+}
+
+/// Writes a whole answer.
+///
+/// # Errors
+/// The client cannot be written to.
+pub async fn send(
+    session: &mut Session,
+    context: &mut Context,
+    mut header: pingora::http::ResponseHeader,
+    content_type: &str,
+    body: Bytes,
+) -> pingora::Result<()> {
+    context.outcome.status = header.status.as_u16();
+    header.insert_header("content-type", content_type)?;
+    header.insert_header("content-length", body.len().to_string())?;
+    let head_only = session.req_header().method == http::Method::HEAD;
+    let client = session.as_downstream_mut();
+    client.write_response_header(Box::new(header)).await?;
+    if !head_only {
+        client.write_response_body(body, true).await?;
+    }
+    client.finish_body().await
+}
+
+fn models_body(snapshot: &Snapshot) -> Bytes {
+    let mut text = String::from(r#"{"object":"list","data":["#);
+    for (position, (id, owner)) in snapshot.model_ids().iter().enumerate() {
+        let comma = if position == 0 { "" } else { "," };
+        let (id, owner) = (quote(id), quote(owner));
+        // Writing to a string cannot fail.
+        let _ = write!(text, r#"{comma}{{"id":{id},"object":"model","created":{CREATED},"owned_by":{owner}}}"#);
+    }
+    text.push_str("]}");
+    Bytes::from(text)
+}
+
+fn quote(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}

@@ -1,0 +1,86 @@
+//! SIGHUP: a good configuration takes effect for new requests, a bad one is refused with its reasons and the old one stays.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Snapshot;
+use crate::live::Live;
+use crate::source::Source;
+use crate::telemetry::Telemetry;
+use crate::upstream::pool::Pool;
+
+/// How often idle connections are looked through.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// Reloads on SIGHUP, and sweeps idle connections in between.
+pub struct Reload {
+    /// Where the configuration comes from.
+    pub source: Source,
+    /// The configuration in force.
+    pub live: Arc<ArcSwap<Live>>,
+    /// Told of each reload.
+    pub telemetry: Arc<Telemetry>,
+    /// Swept now and then.
+    pub pool: Arc<Pool>,
+    /// A SIGHUP came before this service listened.
+    pub pending: Arc<AtomicBool>,
+}
+
+impl Reload {
+    fn reload(&self) {
+        match self.source.load() {
+            Ok(snapshot) => {
+                let current = self.live.load();
+                for key in unchangeable(&current.snapshot, &snapshot) {
+                    log::warn!("reload: `{key}` changed, which takes a restart; the old value stays in force");
+                }
+                snapshot.notices.iter().for_each(|notice| log::warn!("{notice}"));
+                self.live.store(Arc::new(Live::new(snapshot, Some(&current))));
+                self.telemetry.reload(true);
+                log::info!("reload: {} is in force", self.source.name());
+            }
+            Err(problems) => {
+                problems.iter().for_each(|problem| log::error!("{problem}"));
+                self.telemetry.reload(false);
+                log::error!("reload: {} was refused; the old configuration stays in force", self.source.name());
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl BackgroundService for Reload {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let Ok(mut hangups) = signal(SignalKind::hangup()) else {
+            return log::error!("cannot listen for SIGHUP: the configuration cannot be reloaded");
+        };
+        if self.pending.swap(false, Ordering::AcqRel) {
+            self.reload();
+        }
+        let mut sweeps = tokio::time::interval(SWEEP);
+        loop {
+            tokio::select! {
+                _ = hangups.recv() => self.reload(),
+                _ = sweeps.tick() => self.pool.sweep(),
+                _ = shutdown.changed() => return,
+            }
+        }
+    }
+}
+
+/// What a reload cannot change.
+fn unchangeable(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
+    let keys = [
+        ("listen", old.listen != new.listen),
+        ("admin.listen", old.admin_listen != new.admin_listen),
+        ("threads", old.threads != new.threads),
+    ];
+    keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+}

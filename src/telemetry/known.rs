@@ -1,0 +1,49 @@
+//! Which models have a label of their own. Names come from clients, so their number is bounded.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// So many models of one provider have a label; the others share [`OTHER`].
+const MODELS_MAX: usize = 200;
+/// The label of a model without one of its own.
+pub(super) const OTHER: &str = "other";
+
+/// Models by provider: those of the configuration, and those that have answered.
+#[derive(Debug, Default)]
+pub(super) struct KnownModels(RwLock<HashMap<Box<str>, HashSet<Arc<str>>>>);
+
+impl KnownModels {
+    /// The label of a model: its name if it is known.
+    pub(super) fn label<'a>(&self, provider: &str, model: &'a str) -> &'a str {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if known.get(provider).is_some_and(|models| models.contains(model)) { model } else { OTHER }
+    }
+
+    /// Makes a model known, while there is room. Runs for the configuration's models, and for a model that answered: a name that
+    /// no upstream knows never becomes a label.
+    pub(super) fn learn(&self, provider: &str, model: &str) {
+        if self.label(provider, model) == model {
+            return;
+        }
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let models = known.entry(provider.into()).or_default();
+        if models.len() < MODELS_MAX {
+            models.insert(model.into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_models_and_those_beyond_the_bound_are_other() {
+        let known = KnownModels::default();
+        assert_eq!(known.label("p", "m"), OTHER);
+        (0..=MODELS_MAX).for_each(|n| known.learn("p", &n.to_string()));
+        assert_eq!(known.label("p", "0"), "0");
+        assert_eq!(known.label("p", &MODELS_MAX.to_string()), OTHER);
+        assert_eq!(known.label("q", "0"), OTHER);
+    }
+}

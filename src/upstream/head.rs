@@ -1,0 +1,82 @@
+//! The head of a provider's answer.
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+
+/// Most header fields we accept of a provider.
+const FIELDS: usize = 128;
+
+/// Status and header fields, as slices of what was received.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The status code.
+    pub status: u16,
+    /// Whether the provider speaks HTTP/1.1 (else 1.0).
+    pub http_1_1: bool,
+    fields: Vec<(Bytes, Bytes)>,
+}
+
+impl Head {
+    /// Takes a whole head off the front of `buffer`; `None` if it has not all arrived.
+    ///
+    /// # Errors
+    /// `InvalidData` if it is not an HTTP/1 response.
+    pub fn take(buffer: &mut BytesMut) -> io::Result<Option<Self>> {
+        let mut slots = [httparse::EMPTY_HEADER; FIELDS];
+        let mut response = httparse::Response::new(&mut slots);
+        let parsed = response.parse(buffer).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let httparse::Status::Complete(length) = parsed else { return Ok(None) };
+        let start = buffer.as_ptr() as usize;
+        let range = |slice: &[u8]| {
+            let at = slice.as_ptr() as usize - start;
+            at..at + slice.len()
+        };
+        let status = response.code.unwrap_or_default();
+        let http_1_1 = response.version == Some(1);
+        let ranges: Vec<_> = response.headers.iter().map(|field| (range(field.name.as_bytes()), range(field.value))).collect();
+        let bytes = buffer.split_to(length).freeze();
+        let fields = ranges.into_iter().map(|(name, value)| (bytes.slice(name), bytes.slice(value))).collect();
+        Ok(Some(Self { status, http_1_1, fields }))
+    }
+
+    /// Whether `buffer` begins with a whole head that says the request failed (status 300 and up).
+    #[must_use]
+    pub fn is_early_failure(buffer: &BytesMut) -> bool {
+        let mut slots = [httparse::EMPTY_HEADER; FIELDS];
+        let mut response = httparse::Response::new(&mut slots);
+        match response.parse(buffer) {
+            Ok(httparse::Status::Complete(_)) => response.code.unwrap_or_default() >= 300,
+            Ok(httparse::Status::Partial) => false,
+            Err(_) => true,
+        }
+    }
+
+    /// Whether this is a 1xx.
+    #[must_use]
+    pub fn is_informational(&self) -> bool {
+        (100..200).contains(&self.status)
+    }
+
+    /// The first field of that name, in any case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.fields().find(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    }
+
+    /// The first field of that name, if it is visible text.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(|value| std::str::from_utf8(value).ok()).map(str::trim)
+    }
+
+    /// Every field of that name, in order.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.fields().filter(move |(field, _)| field.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    }
+
+    /// All fields in order.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|(name, value)| (&name[..], &value[..]))
+    }
+}

@@ -1,0 +1,59 @@
+//! How long an upstream asks to wait.
+
+use std::time::{Duration, SystemTime};
+
+/// No longer wait than this is believed or passed on: a day, which is the longest window that any provider counts in.
+const MAX: Duration = Duration::from_secs(86_400);
+
+/// Reads `retry-after-ms`, else `retry-after` as seconds (whole or not) or as an HTTP date. `None` if neither says anything usable;
+/// a wait of nothing is nothing said.
+#[must_use]
+pub fn parse(retry_after_ms: Option<&str>, retry_after: Option<&str>, now: SystemTime) -> Option<Duration> {
+    let milliseconds = retry_after_ms.and_then(|text| seconds(text, 1_000.0));
+    milliseconds.or_else(|| seconds(retry_after?, 1.0)).or_else(|| date(retry_after?, now)).filter(|wait| !wait.is_zero())
+}
+
+/// Milliseconds that a body stated, within the same bounds.
+#[must_use]
+pub fn from_ms(ms: u64) -> Option<Duration> {
+    Some(Duration::from_millis(ms).min(MAX)).filter(|wait| !wait.is_zero())
+}
+
+fn seconds(text: &str, per_second: f64) -> Option<Duration> {
+    let number = text.trim().parse::<f64>().ok().filter(|number| *number >= 0.0)?;
+    Some(Duration::try_from_secs_f64(number / per_second).unwrap_or(MAX).min(MAX))
+}
+
+fn date(text: &str, now: SystemTime) -> Option<Duration> {
+    let until = httpdate::parse_http_date(text.trim()).ok()?;
+    Some(until.duration_since(now).unwrap_or_default().min(MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_read_and_nonsense_is_not() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT
+        for (ms, header, expected_ms) in [
+            (Some("1500"), Some("9"), Some(1_500)),
+            (Some("x"), Some("9"), Some(9_000)),
+            (None, Some(" 2.5 "), Some(2_500)),
+            (None, Some("Sun, 06 Nov 1994 08:49:47 GMT"), Some(10_000)),
+            (None, Some("Sunday, 06-Nov-94 08:49:38 GMT"), Some(1_000)),
+            (None, Some("Sun, 06 Nov 1994 08:49:07 GMT"), None),
+            (None, Some("0"), None),
+            (None, Some("-3"), None),
+            (None, Some("NaN"), None),
+            (None, Some("soon"), None),
+            (None, Some("inf"), Some(86_400_000)),
+            (None, Some("999999999999999999999"), Some(86_400_000)),
+            (None, None, None),
+        ] {
+            let wait = parse(ms, header, now).map(|wait| wait.as_millis());
+            assert_eq!(wait, expected_ms, "{ms:?} {header:?}");
+        }
+        assert_eq!(from_ms(0), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! Live state of one provider.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use crate::config::{Credential, Endpoint, Provider};
+use crate::upstream::health::{Cell, Probe, Standing};
+use crate::upstream::wheel::{Wheels, integers};
+
+/// Model names come from clients: so many are remembered as overloaded, or as forbidden to one credential.
+const MODELS_MAX: usize = 1_024;
+
+/// Live state of one provider.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) name: String,
+    pub(super) keys: Vec<Key>,
+    pub(super) wheels: Arc<Wheels>,
+    pub(super) models: Arc<Models>,
+}
+
+/// Live state of one credential.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: String,
+    pub(super) weight: i64,
+    pub(super) cell: Arc<Cell>,
+    identity: Identity,
+    /// Models that it may not use, by the upstream's word; until reload.
+    forbidden: RwLock<HashSet<Box<str>>>,
+}
+
+/// Overloaded models of one provider.
+#[derive(Debug, Default)]
+pub(super) struct Models(RwLock<HashMap<Box<str>, Arc<Cell>>>);
+
+/// What makes a credential the same across reloads. The secret is here as a hash only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Identity {
+    name: String,
+    secret: [u8; 32],
+    endpoint: Arc<Endpoint>,
+}
+
+impl Lane {
+    pub(super) fn build(provider: &Provider, former: Option<&Self>) -> Self {
+        let weights: Vec<f64> = provider.credentials.iter().map(|credential| credential.weight).collect();
+        let shares = provider.credentials.iter().zip(integers(&weights));
+        let keys: Vec<Key> = shares.map(|(credential, weight)| Key::build(credential, weight, former)).collect();
+        let wheels = former.filter(|former| former.has_same_shares(&keys)).map(|former| Arc::clone(&former.wheels));
+        let models = former.filter(|former| former.shares_endpoint(&keys)).map(|former| Arc::clone(&former.models));
+        Self { name: provider.name.clone(), keys, wheels: wheels.unwrap_or_default(), models: models.unwrap_or_default() }
+    }
+
+    fn has_same_shares(&self, keys: &[Key]) -> bool {
+        let share = |key: &Key| (key.identity.clone(), key.weight);
+        self.keys.iter().map(share).eq(keys.iter().map(share))
+    }
+
+    fn shares_endpoint(&self, keys: &[Key]) -> bool {
+        self.keys.iter().any(|mine| keys.iter().any(|key| key.identity.endpoint == mine.identity.endpoint))
+    }
+}
+
+impl Key {
+    fn build(credential: &Credential, weight: i64, former: Option<&Lane>) -> Self {
+        let identity = Identity {
+            name: credential.name.clone(),
+            secret: Sha256::digest(credential.secret.expose()).into(),
+            endpoint: Arc::clone(&credential.endpoint),
+        };
+        let known = former.and_then(|lane| lane.keys.iter().find(|key| key.identity == identity));
+        let cell = known.map(|key| Arc::clone(&key.cell)).unwrap_or_default();
+        cell.reloaded();
+        Self { name: credential.name.clone(), weight, cell, identity, forbidden: RwLock::default() }
+    }
+
+    pub(super) fn standing(&self, model: &str, now: Instant) -> Standing {
+        let forbidden = self.forbidden.read().unwrap_or_else(PoisonError::into_inner).contains(model);
+        if forbidden { Standing::Off } else { self.cell.standing(now) }
+    }
+
+    pub(super) fn forbid(&self, model: &str) {
+        let mut forbidden = self.forbidden.write().unwrap_or_else(PoisonError::into_inner);
+        if forbidden.len() < MODELS_MAX {
+            forbidden.insert(model.into());
+        }
+    }
+}
+
+impl Models {
+    pub(super) fn standing(&self, model: &str, now: Instant) -> Standing {
+        self.get(model).map_or(Standing::Healthy, |cell| cell.standing(now))
+    }
+
+    pub(super) fn probe(&self, model: &str) -> Option<Probe> {
+        self.get(model)?.probe()
+    }
+
+    pub(super) fn cool(&self, model: &str, stated: Option<Duration>, now: Instant) {
+        let mut cells = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if cells.len() >= MODELS_MAX && !cells.contains_key(model) {
+            cells.retain(|_, cell| cell.standing(now) != Standing::Healthy);
+        }
+        if cells.len() < MODELS_MAX || cells.contains_key(model) {
+            cells.entry(model.into()).or_default().cool(stated, now);
+        }
+    }
+
+    pub(super) fn success(&self, model: &str, began: Instant) {
+        if let Some(cell) = self.get(model) {
+            cell.success(began);
+        }
+    }
+
+    fn get(&self, model: &str) -> Option<Arc<Cell>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(model).cloned()
+    }
+}

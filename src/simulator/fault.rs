@@ -58,6 +58,7 @@ const FAULTS: &[Row] = &[
     ("fail-403", |_| Fault::Status(403, None)),
     ("fail-404", |_| Fault::Status(404, None)),
     ("fail-413", |_| Fault::Status(413, None)),
+    ("does-not-exist", |_| Fault::Status(404, None)),
     ("slow-tokens", |ms| Fault::SlowEvents(Duration::from_millis(ms.unwrap_or(1_000)))),
     ("slow", |ms| Fault::SlowHeader(Duration::from_millis(ms.unwrap_or(3_000)))),
     ("typing", |ms| Fault::SlowEvents(Duration::from_millis(ms.unwrap_or(60)))),

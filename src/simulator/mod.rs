@@ -24,6 +24,8 @@ mod gemini;
 mod image;
 mod ledger;
 mod openai;
+#[cfg(test)]
+mod recorded;
 mod schema;
 mod script;
 mod server;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::answer::prompt_tokens;
 use super::super::asked::{Asked, Choice, Shape, Tool};
 use super::super::exchange::Refusal;
 use super::messages;
@@ -56,6 +57,9 @@ const WITHOUT_SAMPLING: &[&str] = &["sonnet-5", "opus-5", "haiku-5", "fable-5", 
 /// Models that take `temperature` or `top_p`, not both.
 const ONE_SAMPLING: &[&str] = &["-4-1", "-4-5", "-4-6"];
 
+/// Tokens of a prompt.
+const CONTEXT: u64 = 200_000;
+
 /// What the headers of a request decide.
 pub(super) struct Rules {
     /// Sampling parameters are allowed.
@@ -75,6 +79,10 @@ pub(super) fn create(body: &Value, rules: &Rules) -> Result<Asked, Refusal> {
     asked.max_tokens = Some(max_tokens?);
     asked.stream = flag(body, "stream")?;
     sampling(body, rules, &asked)?;
+    let tokens = prompt_tokens(&asked);
+    if tokens > CONTEXT {
+        return Err(Refusal::bad(format!("prompt is too long: {tokens} tokens > {CONTEXT} maximum")));
+    }
     thinking(body, &mut asked)?;
     if let Some(stops) = body.get("stop_sequences") {
         stop_sequences(stops)?;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::answer::prompt_tokens;
 use super::super::asked::{Asked, Choice, Shape, Tool};
 use super::super::exchange::Refusal;
 use super::contents;
@@ -30,6 +31,9 @@ const RANGES: &[(&str, f64, f64)] = &[
     ("logprobs", 0.0, 20.0),
 ];
 
+/// Tokens of a prompt.
+const CONTEXT: u64 = 1_048_576;
+
 /// Checks a request to generate.
 pub(super) fn generate(body: &Value, model: &str) -> Result<Asked, Refusal> {
     if !body.is_object() {
@@ -45,6 +49,10 @@ pub(super) fn generate(body: &Value, model: &str) -> Result<Asked, Refusal> {
     tool_config(&request, &mut asked)?;
     if let Some(config) = request.get("generationConfig") {
         generation_config(config, &mut asked)?;
+    }
+    let tokens = prompt_tokens(&asked);
+    if tokens > CONTEXT {
+        return Err(Refusal::bad(format!("The input token count ({tokens}) exceeds the maximum number of tokens allowed ({CONTEXT}).")));
     }
     Ok(asked)
 }
@@ -98,10 +106,16 @@ fn function(at: &str, declaration: &Value) -> Result<Tool, Refusal> {
         if declaration.get("parametersJsonSchema").is_some() {
             return Err(violation(at, "only one of 'parameters' and 'parameters_json_schema' may be set"));
         }
-        self::schema(&format!("{at}.parameters"), schema)?;
+        parameters(&format!("{at}.parameters"), schema)?;
     }
     let schema = declaration.get("parameters").or_else(|| declaration.get("parametersJsonSchema"));
     Ok(Tool { name: name.to_owned(), schema: schema.cloned().unwrap_or_else(|| json!({"type": "object"})) })
+}
+
+/// A function may have no parameters; within them and elsewhere an object must have properties.
+fn parameters(at: &str, schema: &Value) -> Result<(), Refusal> {
+    let is_empty = schema.get("properties").and_then(Value::as_object).is_none_or(serde_json::Map::is_empty);
+    if is_empty { Ok(()) } else { self::schema(at, schema) }
 }
 
 /// What the OpenAPI subset asks of a schema beyond its names.

@@ -96,7 +96,7 @@ fn generate(call: &Call, model: &str, method: &str) -> Result<Page, Refusal> {
         "streamGenerateContent" if call.parameter("alt") == Some("sse") => Some(write::Framing::Sse),
         "streamGenerateContent" => Some(write::Framing::Array),
         "countTokens" => {
-            let asked = check::generate(&body, model)?;
+            let asked = check::generate(body.get("generateContentRequest").unwrap_or(&body), model)?;
             return Ok(Page::Json(json!({"totalTokens": prompt_tokens(&asked)})));
         }
         _ => {

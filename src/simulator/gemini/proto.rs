@@ -8,6 +8,8 @@ use super::super::exchange::Refusal;
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Text,
+    /// A name from a list, or its number.
+    Enum,
     Number,
     Flag,
     /// Free JSON: its names are the user's.
@@ -34,7 +36,7 @@ pub(super) static REQUEST: &[Field] = &[
     ("systemInstruction", Kind::Message(CONTENT)),
     ("tools", Kind::List(&Kind::Message(TOOL))),
     ("toolConfig", Kind::Message(TOOL_CONFIG)),
-    ("safetySettings", Kind::List(&Kind::Message(&[("category", Kind::Text), ("threshold", Kind::Text), ("method", Kind::Text)]))),
+    ("safetySettings", Kind::List(&Kind::Message(&[("category", Kind::Enum), ("threshold", Kind::Enum), ("method", Kind::Enum)]))),
     ("generationConfig", Kind::Message(GENERATION_CONFIG)),
     ("cachedContent", Kind::Text),
     ("serviceTier", Kind::Text),
@@ -81,7 +83,7 @@ static TOOL: &[Field] = &[
 static FUNCTION: &[Field] = &[
     ("name", Kind::Text),
     ("description", Kind::Text),
-    ("behavior", Kind::Text),
+    ("behavior", Kind::Enum),
     ("parameters", Kind::Schema),
     ("parametersJsonSchema", Kind::Free),
     ("response", Kind::Schema),
@@ -91,7 +93,7 @@ static FUNCTION: &[Field] = &[
 static TOOL_CONFIG: &[Field] = &[
     (
         "functionCallingConfig",
-        Kind::Message(&[("mode", Kind::Text), ("allowedFunctionNames", TEXTS), ("streamFunctionCallArguments", Kind::Flag)]),
+        Kind::Message(&[("mode", Kind::Enum), ("allowedFunctionNames", TEXTS), ("streamFunctionCallArguments", Kind::Flag)]),
     ),
     ("retrievalConfig", Kind::Struct),
 ];
@@ -116,12 +118,12 @@ static GENERATION_CONFIG: &[Field] = &[
     ("speechConfig", Kind::Struct),
     ("imageConfig", Kind::Struct),
     ("enableEnhancedCivicAnswers", Kind::Flag),
-    ("thinkingConfig", Kind::Message(&[("includeThoughts", Kind::Flag), ("thinkingBudget", Kind::Number), ("thinkingLevel", Kind::Text)])),
+    ("thinkingConfig", Kind::Message(&[("includeThoughts", Kind::Flag), ("thinkingBudget", Kind::Number), ("thinkingLevel", Kind::Enum)])),
 ];
 
 /// The subset of OpenAPI that `parameters` and `responseSchema` take.
 static SCHEMA: &[Field] = &[
-    ("type", Kind::Text),
+    ("type", Kind::Enum),
     ("format", Kind::Text),
     ("title", Kind::Text),
     ("description", Kind::Text),
@@ -154,7 +156,7 @@ pub(super) fn read(value: &Value, kind: Kind, at: &str) -> Result<Value, Refusal
         | (Kind::Text, Value::String(_))
         | (Kind::Flag, Value::Bool(_))
         | (Kind::Struct, Value::Object(_)) => Ok(value.clone()),
-        (Kind::Number, Value::Number(_)) => Ok(value.clone()),
+        (Kind::Number | Kind::Enum, Value::Number(_)) | (Kind::Enum, Value::String(_)) => Ok(value.clone()),
         (Kind::Number, Value::String(text)) if text.parse::<f64>().is_ok() => Ok(value.clone()),
         (Kind::Message(fields), Value::Object(object)) => message(object, fields, at),
         (Kind::Schema, Value::Object(object)) => message(object, SCHEMA, at),
@@ -206,6 +208,7 @@ pub(super) fn snake(camel: &str) -> String {
 fn type_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Text => "TYPE_STRING",
+        Kind::Enum => "TYPE_ENUM",
         Kind::Number => "TYPE_DOUBLE",
         Kind::Flag => "TYPE_BOOL",
         Kind::Struct | Kind::Free => "type.googleapis.com/google.protobuf.Struct",

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::answer::prompt_tokens;
 use super::super::asked::{Asked, Choice, Shape, Tool};
 use super::super::exchange::Refusal;
 use super::messages;
@@ -74,6 +75,9 @@ const INTEGERS: &[(&str, i64, i64)] = &[
 
 const BOOLEANS: &[&str] = &["stream", "parallel_tool_calls", "logprobs", "store"];
 
+/// Tokens of a prompt.
+const CONTEXT: u64 = 128_000;
+
 /// Checks a whole request.
 pub(super) fn chat(body: &Value) -> Result<Asked, Refusal> {
     let arguments = body.as_object().ok_or_else(|| Refusal::bad("Invalid body: expected a JSON object."))?;
@@ -97,6 +101,14 @@ pub(super) fn chat(body: &Value) -> Result<Asked, Refusal> {
     asked.max_tokens = number("max_completion_tokens").or_else(|| number("max_tokens"));
     asked.thinking = body.get("reasoning_effort").and_then(Value::as_str).is_some_and(|effort| effort != "none");
     asked.note_settings(body, SHOWN);
+    let tokens = prompt_tokens(&asked);
+    if tokens > CONTEXT {
+        let message = format!(
+            "This model's maximum context length is {CONTEXT} tokens. However, your messages resulted in {tokens} tokens. \
+             Please reduce the length of the messages."
+        );
+        return Err(Refusal::bad(message).param("messages").code("context_length_exceeded"));
+    }
     Ok(asked)
 }
 

@@ -56,7 +56,7 @@ fn stream(asked: &Asked, answer: &Answer) -> Vec<Event> {
         push(Part::Tail, json!({}), finish(answer.finish).into());
     }
     if asked.include_usage {
-        events.push(chunk(asked, Part::Tail, &json!([]), Some(usage(answer.usage, asked.n))));
+        events.push(chunk(asked, Part::Tail, &json!([]), Some(&usage(answer.usage, asked.n))));
     }
     events.push(Event { part: Part::Tail, bytes: Bytes::from_static(b"data: [DONE]\n\n") });
     events
@@ -70,7 +70,7 @@ fn call_deltas((index, call): (usize, &ToolCall)) -> Vec<Value> {
 }
 
 /// One chunk. With `include_usage` every chunk has `usage`, null in all but the last.
-fn chunk(asked: &Asked, part: Part, choices: &Value, usage: Option<Value>) -> Event {
+fn chunk(asked: &Asked, part: Part, choices: &Value, usage: Option<&Value>) -> Event {
     let mut chunk = json!({
         "id": id(asked), "object": "chat.completion.chunk", "created": CREATED, "model": asked.model,
         "service_tier": "default", "system_fingerprint": "fp_simulator", "choices": choices,

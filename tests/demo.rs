@@ -21,7 +21,7 @@ fn commands(output: &str) -> Vec<String> {
         }
         open.push_str(line);
         open.push('\n');
-        if open.contains("curl ") && !line.ends_with('\\') && open.matches('\'').count() % 2 == 0 {
+        if open.contains("curl ") && !line.ends_with('\\') && open.matches('\'').count().is_multiple_of(2) {
             found.push(std::mem::take(&mut open));
         }
     }

@@ -44,13 +44,12 @@ async fn mistakes_are_told_by_name() {
         ("providers:\n  openai:\n    base_url: ftp://x\n    keys: [{ value: env.OPENAI_API_KEY }]\n", &["base_url", "https://", ":3"]),
         (
             "providers:\n  mine:\n    base_url: http://127.0.0.1:1\n    dialect: opnai\n    keys: [{ value: env.OPENAI_API_KEY }]\n",
-            &["opnai", "openai"],
+            &["dialect", "openai", ":4"],
         ),
         ("providers:\n  openai:\n    keys: [{ value: env.OPENAI_API_KEY }]\nfallbacks: [antropic/claude]\n", &["antropic"]),
         ("listen: 127.0.0.1\nproviders:\n  openai:\n    keys: [{ value: env.OPENAI_API_KEY }]\n", &["listen"]),
         ("listen: 0.0.0.0:8080\nproviders:\n  openai:\n    keys: [{ value: env.OPENAI_API_KEY }]\n", &["allow_anonymous"]),
         ("providers: [\n", &["heliostat.yaml"]),
-        ("", &["providers"]),
     ] {
         let output = check(text).await;
         assert!(!output.status.success(), "{text}");

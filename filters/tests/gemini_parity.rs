@@ -4,7 +4,14 @@
 //! written, whether an empty setting is written at all.
 
 #![allow(clippy::disallowed_types, reason = "a test may look at what it compares")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "what a test helper does not expect fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what a test helper does not expect fails the test"
+)]
 
 use std::collections::HashMap;
 use std::fs;

@@ -3,7 +3,14 @@
 //! `HELIOSTAT_FIXTURES` says where the recordings are; without them the tests say so and pass.
 
 #![allow(clippy::disallowed_types, reason = "a test may look at what it compares")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "what a test helper does not expect fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what a test helper does not expect fails the test"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

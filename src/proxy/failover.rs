@@ -4,15 +4,14 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use heliostat_filters::chat::ChatRequest;
-use heliostat_filters::dialect::openai::{self, ReplyContext, StreamWriter};
-use heliostat_filters::dialect::{Target, Translated};
+use heliostat_filters::dialect::openai::StreamWriter;
 use heliostat_filters::refusal::{Refusal, RefusalScope};
 use pingora_proxy::Session;
 
 use super::attempt::{Attempt, AttemptClocks, AttemptRecord, Ended, Failure, Interrupt, Waiting};
 use super::context::{Call, Context};
 use super::outgoing::Outgoing;
+use super::prepare::{Prepared, Translator};
 use super::pump::Pump;
 use super::{Gateway, commit};
 use crate::config::{Candidate, Credential};
@@ -20,9 +19,6 @@ use crate::live::Live;
 use crate::upstream::health::Probe;
 use crate::upstream::select::{Ask, Pick, Used};
 use crate::upstream::verdict::{self, AttemptFault, History, Left, Outcome, Phase, Skip, Step};
-
-/// The client's dialect.
-pub const CLIENT_DIALECT: &str = "openai";
 
 /// How the loop ended.
 pub enum End {
@@ -55,7 +51,7 @@ pub struct Failover<'a> {
     live: &'a Live,
     call: &'a Call,
     queue: VecDeque<Visit>,
-    pivot: Option<Result<ChatRequest<'a>, Refusal>>,
+    translator: Translator<'a>,
     exhausted: Exhausted,
 }
 
@@ -82,14 +78,6 @@ struct Chosen {
     _probe: Option<Probe>,
 }
 
-/// A request as one candidate gets it.
-struct Prepared {
-    translated: Translated,
-    path: String,
-    same_dialect: bool,
-    reply: ReplyContext,
-}
-
 /// What there is to record of an attempt.
 struct Mark<'m> {
     credential: &'m str,
@@ -113,7 +101,7 @@ impl<'a> Failover<'a> {
             call.candidates.get(*index).is_some_and(|candidate| live.lanes.is_cool(&candidate.provider, &candidate.model, now))
         });
         let queue = order.into_iter().map(|index| Visit { index, last_resort: false }).collect();
-        Self { gateway, live, call, queue, pivot: None, exhausted: Exhausted::default() }
+        Self { gateway, live, call, queue, translator: Translator::new(call), exhausted: Exhausted::default() }
     }
 
     /// Runs it to its end.
@@ -123,7 +111,7 @@ impl<'a> Failover<'a> {
     pub async fn run(mut self, session: &mut Session, context: &mut Context) -> pingora::Result<End> {
         while let Some(visit) = self.queue.pop_front() {
             let Some(candidate) = self.call.candidates.get(visit.index) else { continue };
-            let prepared = match self.prepare(candidate, context) {
+            let prepared = match self.translator.prepare(candidate, &context.request_id) {
                 Ok(prepared) => prepared,
                 Err(refusal) if refusal.scope == RefusalScope::Request => {
                     self.exhausted.refusals = vec![refusal];
@@ -363,34 +351,6 @@ impl<'a> Failover<'a> {
         }
     }
 
-    /// The request as this candidate gets it.
-    fn prepare(&mut self, candidate: &Candidate, context: &Context) -> Result<Prepared, Refusal> {
-        let dialect = candidate.provider.dialect;
-        let same_dialect = dialect.name() == CLIENT_DIALECT;
-        let mut reply = ReplyContext {
-            created_s: std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-            id: format!("chatcmpl-{}", context.request_id),
-            legacy_functions: false,
-            include_usage: false,
-        };
-        let path = dialect.chat_path(&candidate.model, self.call.stream);
-        if same_dialect {
-            let body = openai::rewrite(&self.call.document, &candidate.model);
-            let translated = Translated { body, losses: Vec::new(), names: heliostat_filters::dialect::Names::default() };
-            return Ok(Prepared { translated, path, same_dialect, reply });
-        }
-        let pivot = self.pivot.get_or_insert_with(|| ChatRequest::read(&self.call.document)).as_ref().map_err(Clone::clone)?;
-        reply.legacy_functions = pivot.legacy_functions;
-        reply.include_usage = pivot.include_usage;
-        let target = Target { model: &candidate.model, surface: &candidate.provider.surface };
-        let mut translated = dialect.chat_request(pivot, &target)?;
-        translated.names.id_seed.clone_from(&context.request_id);
-        if self.call.strict && !translated.losses.is_empty() {
-            return Err(too_lossy(&translated));
-        }
-        Ok(Prepared { translated, path, same_dialect, reply })
-    }
-
     fn pump(&self, candidate: &Candidate, prepared: &Prepared) -> Pump {
         let reader = candidate.provider.dialect.chat_stream(prepared.translated.names.clone());
         let writer = (!prepared.same_dialect).then(|| StreamWriter::new(prepared.reply.clone()));
@@ -461,11 +421,4 @@ impl Failure {
             None => self.outcome.label().into(),
         }
     }
-}
-
-fn too_lossy(translated: &Translated) -> Refusal {
-    let lost: Vec<String> = translated.losses.iter().map(ToString::to_string).collect();
-    let path = translated.losses.first().map(|loss| loss.path.to_string()).unwrap_or_default();
-    let message = format!("In strict mode nothing may be lost, but this model's provider cannot carry: {}.", lost.join(", "));
-    Refusal { path, code: "lossy_translation", message: message.into(), scope: RefusalScope::Candidate }
 }

@@ -13,6 +13,7 @@ mod finish;
 mod headers;
 mod outgoing;
 mod plan;
+mod prepare;
 mod problem;
 mod pump;
 mod redact;

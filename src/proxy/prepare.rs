@@ -1,0 +1,76 @@
+//! A request as one candidate gets it: the client's own bytes, or translated.
+
+use heliostat_filters::chat::ChatRequest;
+use heliostat_filters::dialect::openai::{self, ReplyContext};
+use heliostat_filters::dialect::{Names, Target, Translated};
+use heliostat_filters::refusal::{Refusal, RefusalScope};
+
+use super::context::Call;
+use crate::config::Candidate;
+
+/// The client's dialect.
+pub const CLIENT_DIALECT: &str = "openai";
+
+/// A request as one candidate gets it.
+pub struct Prepared {
+    /// The body, its losses, and what the reply's reader must know.
+    pub translated: Translated,
+    /// Path below the provider's base URL.
+    pub path: String,
+    /// Whether the client speaks the provider's dialect.
+    pub same_dialect: bool,
+    /// What the client's reply needs beside the provider's.
+    pub reply: ReplyContext,
+}
+
+/// Prepares a call for its candidates. The client's body is read into views once, and only if a candidate speaks another dialect.
+pub struct Translator<'a> {
+    call: &'a Call,
+    pivot: Option<Result<ChatRequest<'a>, Refusal>>,
+}
+
+impl<'a> Translator<'a> {
+    /// A translator for one call.
+    #[must_use]
+    pub fn new(call: &'a Call) -> Self {
+        Self { call, pivot: None }
+    }
+
+    /// The request as this candidate gets it.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: the request is wrong, or this candidate cannot carry it.
+    pub fn prepare(&mut self, candidate: &Candidate, request_id: &str) -> Result<Prepared, Refusal> {
+        let dialect = candidate.provider.dialect;
+        let same_dialect = dialect.name() == CLIENT_DIALECT;
+        let mut reply = ReplyContext {
+            created_s: std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            id: format!("chatcmpl-{request_id}"),
+            legacy_functions: false,
+            include_usage: false,
+        };
+        let path = dialect.chat_path(&candidate.model, self.call.stream);
+        if same_dialect {
+            let body = openai::rewrite(&self.call.document, &candidate.model);
+            let translated = Translated { body, losses: Vec::new(), names: Names::default() };
+            return Ok(Prepared { translated, path, same_dialect, reply });
+        }
+        let pivot = self.pivot.get_or_insert_with(|| ChatRequest::read(&self.call.document)).as_ref().map_err(Clone::clone)?;
+        reply.legacy_functions = pivot.legacy_functions;
+        reply.include_usage = pivot.include_usage;
+        let target = Target { model: &candidate.model, surface: &candidate.provider.surface };
+        let mut translated = dialect.chat_request(pivot, &target)?;
+        translated.names.id_seed.push_str(request_id);
+        if self.call.strict && !translated.losses.is_empty() {
+            return Err(too_lossy(&translated));
+        }
+        Ok(Prepared { translated, path, same_dialect, reply })
+    }
+}
+
+fn too_lossy(translated: &Translated) -> Refusal {
+    let lost: Vec<String> = translated.losses.iter().map(ToString::to_string).collect();
+    let path = translated.losses.first().map(|loss| loss.path.to_string()).unwrap_or_default();
+    let message = format!("In strict mode nothing may be lost, but this model's provider cannot carry: {}.", lost.join(", "));
+    Refusal { path, code: "lossy_translation", message: message.into(), scope: RefusalScope::Candidate }
+}

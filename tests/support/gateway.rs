@@ -134,7 +134,9 @@ impl Gateway {
     pub async fn reload(&self, yaml: &str) -> String {
         let seen = self.stderr.lines.lock().unwrap().len();
         self.rewrite(yaml);
-        self.stderr.wait("word of the reload", seen, |l| l.to_lowercase().contains("reload")).await
+        self.stderr
+            .wait("word of the reload", seen, |l| l.contains("reload") && (l.contains("is in force") || l.contains("was refused")))
+            .await
     }
 
     /// Asks it to stop.

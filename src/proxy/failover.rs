@@ -155,10 +155,10 @@ impl<'a> Failover<'a> {
             None => None,
         };
         let mut tried = Tried::default();
-        let mut again: Option<(usize, bool)> = None;
+        let mut again = None;
         loop {
             let chosen = match again.take() {
-                Some((credential, _)) => Chosen { credential, _probe: None },
+                Some(credential) => Chosen { credential, _probe: None },
                 None => match self.choose(session, context, visit, candidate, &tried).await {
                     Ok(chosen) => chosen,
                     Err(next) => return Ok(next),
@@ -166,28 +166,22 @@ impl<'a> Failover<'a> {
             };
             let Some(credential) = candidate.provider.credentials.get(chosen.credential) else { return Ok(Next::Candidate) };
             let began = Instant::now();
-            let ended = match self.authorise(session, context, candidate, credential).await {
-                Ok(token) => {
-                    tried.token = token;
-                    self.attempt(session, context, candidate, credential, prepared, &tried).await?
-                }
+            tried.token = None;
+            let ended = match self.authorise(session, context, candidate, credential, &mut tried).await {
+                Ok(()) => self.attempt(session, context, candidate, credential, prepared, &tried).await?,
                 Err(ended) => Err(ended),
             };
             let failure = match ended {
                 Ok(end) => return Ok(Next::End(end)),
                 Err(Ended::ClientGone) => {
-                    let word = "client_gone";
-                    self.record(
-                        context,
-                        candidate,
-                        Mark { credential: &credential.name, word: word.into(), outcome: word, took: began.elapsed() },
-                    );
+                    let (word, took) = ("client_gone", began.elapsed());
+                    self.record(context, candidate, Mark { credential: &credential.name, word: word.into(), outcome: word, took });
                     return Ok(Next::End(End::ClientGone));
                 }
                 Err(Ended::Failed(failure)) => *failure,
             };
             if self.renew(context, candidate, credential, &mut tried, &failure, began) {
-                again = Some((credential.index, true));
+                again = Some(credential.index);
                 continue;
             }
             let step = self.learn(context, candidate, credential, &mut tried, failure, began, prepared.same_dialect);
@@ -199,7 +193,7 @@ impl<'a> Failover<'a> {
                     }
                     tried.history.extra += u32::from(!replay);
                     tried.history.replayed |= replay;
-                    again = Some((credential.index, replay));
+                    again = Some(credential.index);
                 }
                 Step::NextKey => tried.history.extra += 1,
                 Step::NextCandidate => return Ok(Next::Candidate),
@@ -249,19 +243,23 @@ impl<'a> Failover<'a> {
         }
     }
 
-    /// The access token for an attempt, where the credential is a service account.
+    /// Gets the access token for an attempt, where the credential is a service account.
     async fn authorise(
         &self,
         session: &mut Session,
         context: &mut Context,
         candidate: &Candidate,
         credential: &Credential,
-    ) -> Result<Option<Secret>, Ended> {
-        let Some(bearer) = self.live.tokens.of(&candidate.provider, credential) else { return Ok(None) };
+        tried: &mut Tried,
+    ) -> Result<(), Ended> {
+        let Some(bearer) = self.live.tokens.of(&candidate.provider, credential) else { return Ok(()) };
         let until = self.clocks(candidate, Instant::now()).header;
         let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
         match waiting.on(until, bearer.token(&self.gateway.pool)).await {
-            Ok(Ok(token)) => Ok(Some(token)),
+            Ok(Ok(token)) => {
+                tried.token = Some(token);
+                Ok(())
+            }
             Ok(Err(denied)) => Err(attempt::no_token(&denied.to_string())),
             Err(Interrupt::ClientGone) => Err(Ended::ClientGone),
             Err(Interrupt::Deadline) => Err(attempt::no_token("it did not come in time")),

@@ -115,6 +115,7 @@ async fn a_key_whose_new_token_is_refused_too_is_off() {
     gateway.chat(&ask(FLASH)).await.expect(502);
     let reply = gateway.chat(&ask(FLASH)).await;
     assert!(reply.expect(502).error().contains("no_credential"), "{}", reply.text());
+    assert_eq!(bearers(&vertex.upstream), ["Bearer ya29.a", "Bearer ya29.b"]);
     assert!(!gateway.log().contains("ya29") && !gateway.log().contains("PRIVATE KEY"), "{}", gateway.log());
 }
 

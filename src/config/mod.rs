@@ -7,9 +7,12 @@
 mod base_url;
 mod candidates;
 mod catalogue;
+mod cidr;
 mod environment;
 mod field;
+mod identity;
 mod inactive;
+mod listener;
 mod load;
 mod network;
 mod problem;
@@ -24,7 +27,9 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use cidr::Cidr;
 pub use environment::{Environment, MapEnvironment, ProcessEnvironment, WithoutEnvironment};
+pub use identity::Identity;
 pub use inactive::{Governance, Observability, SemanticCache, VirtualKey};
 pub use load::{from_environment, load, load_file};
 pub use problem::{Position, Problem, Severity};
@@ -32,5 +37,6 @@ pub use report::describe;
 pub use resolve::Resolution;
 pub use secret::Secret;
 pub use snapshot::{
-    Auth, Candidate, ClientKey, Concurrency, Credential, Endpoint, Limits, ModelPattern, Provider, Retry, Route, Snapshot, Timeouts,
+    Auth, Candidate, ClientKey, Concurrency, Credential, Door, Endpoint, Limits, Listener, ModelPattern, Provider, Retry, Route, Snapshot,
+    Timeouts,
 };

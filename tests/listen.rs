@@ -295,7 +295,8 @@ async fn a_certificate_rotates_while_connections_are_open() {
     let (gateway, address, folder, yaml) = with_tls(&openai).await;
     let url = format!("https://localhost:{}/v1/models", address.port());
     let pem = |name: &str| folder.path().join(format!("{name}.pem")).display().to_string();
-    let stream = gateway.stream(&ask_stream("gpt-4o"));
+    let body = ask_stream("gpt-4o");
+    let stream = gateway.stream(&body);
     let upstream = async {
         let mut stream = openai.next_request().await.stream().await;
         stream.event(&chunk_text("before")).await;
@@ -380,7 +381,8 @@ async fn a_stream_runs_over_http_2() {
         stream.event(&chunk(json!({}), Some("stop"))).await.event("data: [DONE]\n\n").await;
         stream.end().await;
     };
-    let (answer, ()) = tokio::join!(curl(&["--http2-prior-knowledge", "--no-buffer", "--json", &body, &url]), upstream);
+    let arguments = ["--http2-prior-knowledge", "--no-buffer", "--json", &body, &url];
+    let (answer, ()) = tokio::join!(curl(&arguments), upstream);
     assert!(answer.contains("one") && answer.contains("two") && answer.contains("[DONE]") && answer.ends_with("2 200"), "{answer}");
 }
 

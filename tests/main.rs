@@ -25,6 +25,7 @@ mod fakes;
 mod fixtures;
 mod images;
 mod limits;
+mod listen;
 mod readme;
 mod reload;
 mod stream;

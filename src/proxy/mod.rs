@@ -2,7 +2,7 @@
 //! [`accept`] → [`body`] → [`plan`] → [`failover`] (over [`attempt`]s) → [`commit`] and [`relay`] → [`finish`]. [`reply`] renders the
 //! gateway's own answers, [`exhausted`] what is said when nothing is left.
 
-mod accept;
+pub(crate) mod accept;
 mod attempt;
 mod body;
 mod commit;
@@ -14,12 +14,13 @@ mod headers;
 mod outgoing;
 mod plan;
 mod prepare;
-mod problem;
+pub(crate) mod problem;
 mod pump;
 mod redact;
 mod relay;
 mod reply;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,7 @@ use self::context::{Context, Outcome};
 use self::failover::{End, Failover};
 use self::problem::Problem;
 use crate::drain::Flights;
+use crate::listen::guard::HeadWatch;
 use crate::live::Live;
 use crate::readiness::Readiness;
 use crate::telemetry::Telemetry;
@@ -74,6 +76,13 @@ impl ProxyHttp for Gateway {
 
     fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {
         // None: responses are never compressed, and an idle module costs every request.
+    }
+
+    /// Runs first, when a head has been read: says so to the connection's guard.
+    fn on_connection_reuse(&self, _session: &mut Session, _context: &mut Context, connection: Box<dyn Any + Send + Sync>) {
+        if let Ok(watch) = connection.downcast::<Arc<HeadWatch>>() {
+            watch.done();
+        }
     }
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<()> {
@@ -138,6 +147,7 @@ impl Gateway {
     async fn admit(&self, session: &mut Session, context: &mut Context) -> Result<Ask, Problem> {
         let live = context.live.clone();
         let limits = &live.snapshot.limits;
+        accept::sound(session)?;
         accept::bounds(&session.req_header().headers, limits)?;
         let ask = match self.readiness.answer(session.req_header().uri.path()) {
             Some(_) => Ask::Health,

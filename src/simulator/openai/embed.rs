@@ -1,11 +1,11 @@
-//! Embeddings: deterministic vectors of length one, equal for equal input.
+//! Embeddings, as numbers or in base64.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::simulator::exchange::Refusal;
+use crate::simulator::vector;
 
 /// Dimensions where none are asked for.
 const DIMENSIONS: u64 = 256;
@@ -22,7 +22,7 @@ pub(super) fn embeddings(body: &Value) -> Result<Value, Refusal> {
         Some(_) => return Err(Refusal::bad("Invalid value for 'encoding_format': expected 'float' or 'base64'.").param("encoding_format")),
     };
     let entry = |(index, input): (usize, &String)| {
-        let vector = vector(input, dimensions);
+        let vector = vector::of(input, dimensions);
         let embedding = if in_base64 { json!(packed(&vector)) } else { json!(vector) };
         json!({"object": "embedding", "index": index, "embedding": embedding})
     };
@@ -48,17 +48,6 @@ fn inputs(input: &Value) -> Result<Vec<String>, Refusal> {
             .collect(),
         _ => Err(wrong()),
     }
-}
-
-fn vector(input: &str, dimensions: u64) -> Vec<f32> {
-    let raw: Vec<f32> = (0..dimensions)
-        .map(|index| {
-            let hash = Sha256::new().chain_update(index.to_le_bytes()).chain_update(input).finalize();
-            f32::from(i16::from_le_bytes([hash[0], hash[1]]))
-        })
-        .collect();
-    let length = raw.iter().map(|x| x * x).sum::<f32>().sqrt().max(1.0);
-    raw.into_iter().map(|x| x / length).collect()
 }
 
 /// Little-endian floats in base64.

@@ -7,6 +7,7 @@ mod error;
 mod reply;
 mod request;
 mod stream;
+mod tail;
 mod wire;
 
 use bytes::Bytes;
@@ -22,6 +23,7 @@ pub use error::{ErrorText, error_body, error_type, fault_body};
 pub use reply::{ReplyContext, write_reply};
 pub use request::rewrite;
 pub use stream::StreamWriter;
+pub use tail::Tail;
 
 /// The dialect.
 #[derive(Debug)]

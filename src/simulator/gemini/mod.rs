@@ -93,7 +93,7 @@ impl Format for Gemini {
 fn generate(call: &Call, model: &str, method: &str) -> Result<Page, Refusal> {
     let body = call.json().map_err(|error| Refusal::bad(format!("Invalid JSON payload received. {error}")))?;
     if let Some(vectors) = embed::embed(&body, model, method) {
-        return vectors.map(Page::Json);
+        return vectors.map(|vectors| Page::Vectors(model.to_owned(), vectors));
     }
     let stream = match method {
         "generateContent" => None,

@@ -4,14 +4,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::simulator::exchange::Refusal;
+use crate::simulator::exchange::{Page, Refusal};
 use crate::simulator::vector;
 
 /// Dimensions where none are asked for.
 const DIMENSIONS: u64 = 256;
 
 /// Answers `POST /v1/embeddings`.
-pub(super) fn embeddings(body: &Value) -> Result<Value, Refusal> {
+pub(super) fn embeddings(body: &Value) -> Result<Page, Refusal> {
     let model = body.get("model").and_then(Value::as_str).ok_or_else(|| Refusal::bad("you must provide a model parameter"))?;
     let inputs = inputs(body.get("input").unwrap_or(&Value::Null))?;
     let dimensions = body.get("dimensions").map_or(Some(DIMENSIONS), Value::as_u64).filter(|count| (1..=3_072).contains(count));
@@ -28,7 +28,8 @@ pub(super) fn embeddings(body: &Value) -> Result<Value, Refusal> {
     };
     let tokens: usize = inputs.iter().map(|input| input.split_whitespace().count()).sum();
     let data: Vec<Value> = inputs.iter().enumerate().map(entry).collect();
-    Ok(json!({"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}))
+    let list = json!({"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}});
+    Ok(Page::Vectors(model.to_owned(), list))
 }
 
 /// A text, texts, tokens, or lists of tokens.

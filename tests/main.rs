@@ -20,6 +20,7 @@ mod admin;
 mod chat;
 mod cli;
 mod demo;
+mod embeddings;
 mod failover;
 mod fakes;
 mod fixtures;

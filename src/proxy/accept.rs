@@ -3,6 +3,7 @@
 use http::{HeaderMap, Method};
 use pingora_proxy::Session;
 
+use super::operation::Operation;
 use super::problem::Problem;
 use crate::config::{Limits, Snapshot};
 use crate::listen::head;
@@ -12,6 +13,8 @@ use crate::listen::head;
 pub enum Ask {
     /// `POST /v1/chat/completions`
     Chat,
+    /// `POST /v1/embeddings`
+    Embeddings,
     /// `GET /v1/models`
     Models,
     /// Liveness or readiness.
@@ -22,6 +25,8 @@ pub enum Ask {
 const ENDPOINTS: &[(&str, Method, Ask)] = &[
     ("/v1/chat/completions", Method::POST, Ask::Chat),
     ("/chat/completions", Method::POST, Ask::Chat),
+    ("/v1/embeddings", Method::POST, Ask::Embeddings),
+    ("/embeddings", Method::POST, Ask::Embeddings),
     ("/v1/models", Method::GET, Ask::Models),
     ("/models", Method::GET, Ask::Models),
 ];
@@ -35,8 +40,19 @@ impl Ask {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Chat => "chat",
+            Self::Embeddings => "embeddings",
             Self::Models => "models",
             Self::Health => "health",
+        }
+    }
+
+    /// The operation that providers are asked for, if this is one.
+    #[must_use]
+    pub const fn operation(self) -> Option<Operation> {
+        match self {
+            Self::Chat => Some(Operation::Chat),
+            Self::Embeddings => Some(Operation::Embeddings),
+            Self::Models | Self::Health => None,
         }
     }
 }
@@ -50,7 +66,8 @@ pub fn endpoint(session: &Session) -> Result<Ask, Problem> {
     let path = head.uri.path().trim_end_matches('/');
     let mut of_path = ENDPOINTS.iter().filter(|(known, ..)| *known == path).peekable();
     if of_path.peek().is_none() {
-        let message = format!("Unknown request URL: {} {path}. The gateway serves /v1/chat/completions and /v1/models.", head.method);
+        let message =
+            format!("Unknown request URL: {} {path}. The gateway serves /v1/chat/completions, /v1/embeddings and /v1/models.", head.method);
         return Err(Problem::new(404, "unknown_url", message));
     }
     let found = of_path.find(|(_, method, _)| *method == head.method || (*method == Method::GET && head.method == Method::HEAD));

@@ -328,6 +328,8 @@ impl<'a> Failover<'a> {
             candidate,
             names: &prepared.translated.names,
             reply: &prepared.reply,
+            operation: self.call.operation,
+            wanted: prepared.wanted.as_ref(),
             same_dialect: prepared.same_dialect,
             stream: self.call.stream,
             total: self.call.clocks.total,

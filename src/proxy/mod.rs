@@ -11,6 +11,7 @@ mod exhausted;
 mod failover;
 mod finish;
 mod headers;
+mod operation;
 mod outgoing;
 mod plan;
 mod prepare;
@@ -100,7 +101,7 @@ impl ProxyHttp for Gateway {
     /// Answers what needs no provider; admits what does. `Ok(true)` is "answered".
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         match self.admit(session, context).await {
-            Ok(Ask::Chat) => return Ok(false),
+            Ok(Ask::Chat | Ask::Embeddings) => return Ok(false),
             Ok(Ask::Models) => reply::models(session, context).await?,
             Ok(Ask::Health) => {
                 let (status, body) = self.readiness.answer(session.req_header().uri.path()).unwrap_or((404, "{}\n"));
@@ -158,12 +159,10 @@ impl Gateway {
             return Ok(ask);
         }
         context.client = accept::authenticate(&session.req_header().headers, &live.snapshot)?.map(str::to_owned);
-        if ask != Ask::Chat {
-            return Ok(ask);
-        }
+        let Some(operation) = ask.operation() else { return Ok(ask) };
         let body = body::read(session, limits.body_bytes).await?;
         context.outcome.bytes_in = body.len() as u64;
-        let call = plan::chat(body, &session.req_header().headers, &live.snapshot, context.started)?;
+        let call = plan::call(operation, body, &session.req_header().headers, &live.snapshot, context.started)?;
         context.outcome.asked_model.clone_from(&call.asked);
         context.outcome.stream = call.stream;
         context.call = Some(call);

@@ -104,6 +104,16 @@ impl Gateway {
         client::send(self.address, "POST", CHAT, headers, body).await
     }
 
+    /// Sends an embeddings request.
+    pub async fn embed(&self, body: &Value) -> Reply {
+        self.embed_with(&[], body.to_string().as_bytes()).await
+    }
+
+    /// Sends an embeddings request byte for byte, with headers of its own.
+    pub async fn embed_with(&self, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        client::send(self.address, "POST", "/v1/embeddings", headers, body).await
+    }
+
     /// Sends a chat request and returns once the head of the answer is there.
     pub async fn stream(&self, body: &Value) -> Stream {
         self.stream_with(&[], body).await

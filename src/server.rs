@@ -12,11 +12,15 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
+use tokio::sync::watch;
 
 use crate::admin::Admin;
+use crate::attend::{Attended, Closable};
 use crate::config::Snapshot;
 use crate::drain::Flights;
 use crate::live::Live;
+use crate::memory::Memory;
+use crate::notify::Herald;
 use crate::proxy::Gateway;
 use crate::readiness::Readiness;
 use crate::reload::Reload;
@@ -44,6 +48,7 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
     let pool = Pool::new();
     let readiness = Arc::new(Readiness::default());
     let flights = Arc::new(Flights::default());
+    let memory = Arc::new(Memory::default());
 
     let conf = ServerConf { threads, ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, conf);
@@ -55,29 +60,38 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
         telemetry: telemetry.clone(),
         readiness: readiness.clone(),
         flights: flights.clone(),
+        memory: memory.clone(),
     };
-    let mut proxy = pingora_proxy::http_proxy_service_with_name(&server.configuration, gateway, "gateway");
+    let app = Attended::new(pingora_proxy::http_proxy(&server.configuration, gateway), flights.clone());
+    let mut proxy = Service::new("gateway".to_owned(), app);
     proxy.add_tcp(&listen.to_string());
-    server.add_service(proxy);
-    server.add_service(admin(admin_listen, telemetry.clone(), readiness.clone(), live.clone()));
+    let (close, closed) = watch::channel(false);
+    server.add_service(Closable::new(proxy, closed));
+    let standing = Box::new(before_metrics(live.clone(), memory));
+    server.add_service(admin(admin_listen, Admin::new(telemetry.clone(), readiness.clone(), standing)));
     let reload = Reload { source, live: live.clone(), telemetry: telemetry.clone(), pool, pending: pending_reload };
     server.add_service(background_service("reload", reload));
-    let stop = Stop { live, readiness, flights, telemetry };
+    server.add_service(background_service("herald", Herald { listeners: vec![listen, admin_listen] }));
+    let stop = Stop { live, readiness, flights, close, telemetry };
     server.run(RunArgs { shutdown_signal: Box::new(stop) });
     Ok(())
 }
 
-fn admin(listen: SocketAddr, telemetry: Arc<Telemetry>, readiness: Arc<Readiness>, live: Arc<ArcSwap<Live>>) -> Service<HttpServer<Admin>> {
-    let before_metrics = Box::new(move |telemetry: &Telemetry| {
-        let live = live.load();
-        let standings = live.lanes.standings(Instant::now());
-        telemetry.credentials(standings.into_iter().map(|(provider, credential, standing)| (provider, credential, state(standing))));
-    });
-    let app = HttpServer::new_app(Admin::new(telemetry, readiness, before_metrics));
-    let mut service = Service::new("admin".to_owned(), app);
+fn admin(listen: SocketAddr, admin: Admin) -> Service<HttpServer<Admin>> {
+    let mut service = Service::new("admin".to_owned(), HttpServer::new_app(admin));
     service.threads = Some(1);
     service.add_tcp(&listen.to_string());
     service
+}
+
+/// What is looked up rather than told.
+fn before_metrics(live: Arc<ArcSwap<Live>>, memory: Arc<Memory>) -> impl Fn(&Telemetry) + Send + Sync {
+    move |telemetry| {
+        let live = live.load();
+        let standings = live.lanes.standings(Instant::now());
+        telemetry.credentials(standings.into_iter().map(|(provider, credential, standing)| (provider, credential, state(standing))));
+        telemetry.body_bytes(memory.held());
+    }
 }
 
 fn state(standing: Standing) -> CredentialState {

@@ -9,8 +9,9 @@ use pingora_proxy::Session;
 
 use super::attempt::{Interrupt, Streaming, Waiting, Whole};
 use super::context::Context;
-use super::headers;
 use super::pump;
+use super::{headers, reply};
+use crate::drain;
 use crate::upstream::head::Head;
 use crate::upstream::pool::{Lease, Pool};
 
@@ -58,7 +59,7 @@ pub async fn whole(session: &mut Session, context: &mut Context, whole: Whole, p
         (Some(_), None) => unsized_body(session, &mut header)?,
     }
     own_time(&mut header, context)?;
-    session.as_downstream_mut().write_response_header(Box::new(header)).await?;
+    reply::begin(session, context, header).await?;
     session.as_downstream_mut().write_response_body(body, rest.is_none()).await?;
     if let Some(lease) = rest {
         remainder(session, context, lease, pool, clocks).await?;
@@ -77,8 +78,8 @@ pub async fn translated(session: &mut Session, context: &mut Context, head: &Hea
     header.insert_header("content-type", "application/json")?;
     header.insert_header("content-length", pieces.iter().map(Bytes::len).sum::<usize>().to_string())?;
     own_time(&mut header, context)?;
+    reply::begin(session, context, header).await?;
     let client = session.as_downstream_mut();
-    client.write_response_header(Box::new(header)).await?;
     for piece in pieces {
         client.write_response_body(piece, false).await?;
     }
@@ -118,8 +119,8 @@ pub async fn stream(
         match gather(session, context, &mut streaming, &mut out, clocks, last_write).await {
             Ok(()) => {}
             Err(Interrupt::ClientGone) => return Ok((Relayed::ClientGone, streaming)),
-            Err(Interrupt::Deadline) => {
-                streaming.pump.fail(pump::stalled());
+            Err(interrupt) => {
+                streaming.pump.fail(if interrupt == Interrupt::Stopping { pump::stopping() } else { pump::stalled() });
                 streaming.ended = true;
             }
         }
@@ -144,7 +145,7 @@ async fn gather(
     let until = clocks.total.min(content_at + clocks.stall);
     streaming.pump.quiet(content_at.elapsed() < FRESH);
     let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
-    let mut next = waiting.on(until, streaming.lease.connection.next_body()).await?;
+    let mut next = unless_cut(waiting.on(until, streaming.lease.connection.next_body())).await?;
     let now = Instant::now();
     let mut gathered = 0;
     loop {
@@ -194,7 +195,7 @@ async fn begin_stream(session: &mut Session, context: &mut Context, streaming: &
     header.insert_header("cache-control", "no-cache")?;
     header.insert_header("x-accel-buffering", "no")?;
     unsized_body(session, &mut header)?;
-    session.as_downstream_mut().write_response_header(Box::new(header)).await
+    reply::begin(session, context, header).await
 }
 
 async fn remainder(
@@ -207,11 +208,12 @@ async fn remainder(
     loop {
         let until = clocks.total.min(Instant::now() + clocks.stall);
         let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
-        match waiting.on(until, lease.connection.next_body()).await {
+        match unless_cut(waiting.on(until, lease.connection.next_body())).await {
             Ok(Ok(Some(piece))) => session.as_downstream_mut().write_response_body(piece, false).await?,
             Ok(Ok(None)) => break,
             Ok(Err(error)) => return cut(context, &error.to_string()),
             Err(Interrupt::Deadline) => return cut(context, "the provider's reply stalled"),
+            Err(Interrupt::Stopping) => return cut(context, "the gateway stops"),
             Err(Interrupt::ClientGone) => {
                 context.outcome.client_gone = true;
                 return pingora::Error::e_explain(pingora::ErrorType::ConnectionClosed, "client left");
@@ -220,6 +222,15 @@ async fn remainder(
     }
     pool.give_back(lease);
     Ok(())
+}
+
+/// Ends a wait when a stop's deadline comes.
+async fn unless_cut<T>(wait: impl Future<Output = Result<T, Interrupt>>) -> Result<T, Interrupt> {
+    tokio::select! {
+        biased;
+        result = wait => result,
+        () = drain::cut() => Err(Interrupt::Stopping),
+    }
 }
 
 fn cut(context: &mut Context, why: &str) -> pingora::Result<()> {

@@ -1,6 +1,11 @@
 //! Words to the service manager (sd_notify). Without one (`NOTIFY_SOCKET` unset) they go nowhere.
 
+use std::ffi::OsStr;
+use std::io;
 use std::net::SocketAddr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,9 +42,20 @@ pub fn stopping(status: &str) {
 }
 
 fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let message: String = states.iter().map(|state| format!("{state}\n")).collect();
+    if let Err(error) = send(&socket, message.as_bytes()) {
         log::warn!("cannot tell the service manager: {error}");
     }
+}
+
+/// One datagram. (`sd_notify::notify` does not know abstract names, which begin with `@`.)
+fn send(socket: &OsStr, message: &[u8]) -> io::Result<()> {
+    let address = match socket.as_bytes().strip_prefix(b"@") {
+        Some(name) => UnixAddress::from_abstract_name(name)?,
+        None => UnixAddress::from_pathname(socket)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(message, &address).map(drop)
 }
 
 #[async_trait]

@@ -9,7 +9,7 @@ use pingora_proxy::Session;
 
 use super::attempt::{Interrupt, Streaming, Waiting, Whole};
 use super::context::Context;
-use super::pump;
+use super::pump::{self, Pump};
 use super::{headers, reply};
 use crate::drain;
 use crate::upstream::head::Head;
@@ -40,6 +40,13 @@ pub struct RelayClocks {
     pub total: Instant,
     /// Longest time between contents.
     pub stall: Duration,
+}
+
+impl RelayClocks {
+    /// When the provider must have said something of content again.
+    fn until_stall(self, pump: &Pump, committed: Instant) -> Instant {
+        self.total.min(pump.seen.content_at.unwrap_or(committed) + self.stall)
+    }
 }
 
 /// Sends a reply of the client's own dialect as it came.
@@ -98,37 +105,35 @@ pub async fn stream(
     clocks: RelayClocks,
 ) -> pingora::Result<(Relayed, Streaming)> {
     begin_stream(session, context, &streaming).await?;
+    let committed = Instant::now();
     let mut out = std::mem::take(&mut streaming.held);
-    let mut relayed = Relayed::Whole;
-    let mut last_write = Instant::now();
     loop {
-        let over = streaming.ended || streaming.pump.is_over() || (streaming.pump.seen.failed.is_some() && !streaming.pump.is_untouched());
+        let over = streaming.ended || streaming.pump.is_over();
         if over {
-            let told = streaming.pump.is_untouched() && !streaming.ended;
-            if !told {
-                streaming.pump.close(&mut client, &mut out);
-            }
+            streaming.pump.close(&mut client, &mut out);
         }
         if !out.is_empty() {
             session.as_downstream_mut().write_response_body(out.split().freeze(), false).await?;
-            last_write = Instant::now();
         }
         if over {
             break;
         }
-        match gather(session, context, &mut streaming, &mut out, clocks, last_write).await {
+        let until = clocks.until_stall(&streaming.pump, committed);
+        match gather(session, context, &mut streaming, &mut out, until).await {
             Ok(()) => {}
             Err(Interrupt::ClientGone) => return Ok((Relayed::ClientGone, streaming)),
             Err(interrupt) => {
-                streaming.pump.fail(if interrupt == Interrupt::Stopping { pump::stopping() } else { pump::stalled() });
+                streaming.pump.fail(match interrupt {
+                    Interrupt::Stopping => pump::stopping(),
+                    _ if Instant::now() < clocks.total => pump::stalled(),
+                    _ => pump::overdue(),
+                });
                 streaming.ended = true;
             }
         }
     }
-    if streaming.pump.seen.failed.is_some() {
-        relayed = Relayed::Broken;
-    }
     session.as_downstream_mut().finish_body().await?;
+    let relayed = if streaming.pump.failure().is_some() { Relayed::Broken } else { Relayed::Whole };
     Ok((relayed, streaming))
 }
 
@@ -138,12 +143,10 @@ async fn gather(
     context: &mut Context,
     streaming: &mut Streaming,
     out: &mut BytesMut,
-    clocks: RelayClocks,
-    committed: Instant,
+    until: Instant,
 ) -> Result<(), Interrupt> {
-    let content_at = streaming.pump.seen.content_at.unwrap_or(committed);
-    let until = clocks.total.min(content_at + clocks.stall);
-    streaming.pump.quiet(content_at.elapsed() < FRESH);
+    let fresh = streaming.pump.seen.content_at.is_some_and(|at| at.elapsed() < FRESH);
+    streaming.pump.quiet(fresh);
     let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
     let mut next = unless_cut(waiting.on(until, streaming.lease.connection.next_body())).await?;
     let now = Instant::now();
@@ -163,10 +166,6 @@ async fn gather(
             Err(_) => {
                 streaming.ended = true;
                 streaming.pump.end(now, out);
-                // Bytes can be missing even after a finish reason: a body cut by the transport is never whole.
-                if !streaming.pump.is_complete() {
-                    streaming.pump.fail(pump::truncated());
-                }
                 return Ok(());
             }
         }

@@ -141,6 +141,8 @@ async fn idle_connections_are_closed_with_the_listeners_while_a_stream_goes_on()
     let mut fresh = client::connect(gateway.address).await;
     gateway.terminate();
     within("the idle connections to close", async { tokio::join!(kept.closed(), fresh.closed()) }).await;
+    gateway.admin_get("/readyz").await.expect(503);
+    gateway.admin_get("/metrics").await.expect(200);
     finish(upstream).await;
     assert!(is_done(&client.rest().await));
     assert!(gateway.ended().await.success());

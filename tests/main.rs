@@ -30,4 +30,5 @@ mod readme;
 mod reload;
 mod stream;
 mod translate;
+mod vertex;
 mod weights;

@@ -51,7 +51,7 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
     if terms.operation == Operation::Embeddings {
         return embeddings(whole, terms);
     }
-    let reply = terms.candidate.provider.dialect.chat_reply(&whole.body, terms.names).map_err(attempt::in_stream)?;
+    let reply = terms.candidate.speech().dialect.chat_reply(&whole.body, terms.names).map_err(attempt::in_stream)?;
     let usage = reply.usage.unwrap_or_default();
     if terms.same_dialect {
         drop(reply);
@@ -67,7 +67,7 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
 }
 
 fn embeddings(mut whole: Whole, terms: Terms<'_>) -> Result<Ready, Ended> {
-    let dialect = terms.candidate.provider.dialect;
+    let dialect = terms.candidate.speech().dialect;
     let read = operation::embeddings_reply(dialect, &whole.body, terms.wanted).map_err(attempt::in_stream)?;
     Ok(match read.written {
         Some((pieces, losses)) => Ready::Translated(Translated { head: whole.head, pieces, usage: read.usage, losses }),

@@ -12,7 +12,7 @@ use heliostat_filters::refusal::Refusal;
 use heliostat_filters::usage::Usage;
 
 use super::problem::Problem;
-use crate::config::Candidate;
+use crate::config::{Candidate, Speech};
 
 /// What a call is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +54,11 @@ impl Operation {
 
     /// The path of the call, below the provider's base URL.
     #[must_use]
-    pub fn path(self, document: &Document, dialect: &dyn Dialect, target: &Target<'_>, stream: bool) -> String {
+    pub fn path(self, document: &Document, speech: &Speech, target: &Target<'_>, stream: bool) -> String {
         match self {
-            Self::Chat => dialect.chat_path(target.model, stream),
+            Self::Chat => speech.chat_path(target.model, stream),
             // The count was checked when the request was planned.
-            Self::Embeddings => dialect.embeddings_path(target, embeddings::count_inputs(document).unwrap_or_default()),
+            Self::Embeddings => speech.dialect.embeddings_path(target, embeddings::count_inputs(document).unwrap_or_default()),
         }
     }
 

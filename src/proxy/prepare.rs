@@ -45,7 +45,8 @@ impl<'a> Translator<'a> {
     /// # Errors
     /// A [`Refusal`]: the request is wrong, or this candidate cannot carry it.
     pub fn prepare(&mut self, candidate: &Candidate, request_id: &str) -> Result<Prepared, Refusal> {
-        let dialect = candidate.provider.dialect;
+        let speech = candidate.speech();
+        let dialect = speech.dialect;
         let same_dialect = dialect.name() == CLIENT_DIALECT;
         let mut reply = ReplyContext {
             created_s: std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
@@ -53,9 +54,9 @@ impl<'a> Translator<'a> {
             legacy_functions: false,
             include_usage: false,
         };
-        let target = Target { model: &candidate.model, surface: &candidate.provider.surface };
+        let target = Target { model: &candidate.model, surface: &speech.surface };
         let Call { operation, document, stream, .. } = self.call;
-        let path = operation.path(document, dialect, &target, *stream);
+        let path = operation.path(document, speech, &target, *stream);
         if same_dialect {
             let body = openai::rewrite(document, &candidate.model);
             let translated = Translated { body, losses: Vec::new(), names: Names::default() };

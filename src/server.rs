@@ -39,9 +39,10 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
         probe(key, address)?;
     }
     announce(&source, &snapshot);
+    let pool = Pool::new();
+    pool.prepare(&snapshot);
     let telemetry = Arc::new(Telemetry::new()?);
     let live = Arc::new(ArcSwap::from_pointee(Live::new(snapshot, None)));
-    let pool = Pool::new();
     let readiness = Arc::new(Readiness::default());
     let flights = Arc::new(Flights::default());
 

@@ -18,6 +18,7 @@ mod report;
 mod resolve;
 mod secret;
 mod snapshot;
+mod transport;
 mod tree;
 mod value;
 
@@ -34,3 +35,4 @@ pub use secret::Secret;
 pub use snapshot::{
     Auth, Candidate, ClientKey, Concurrency, Credential, Endpoint, Limits, ModelPattern, Provider, Retry, Route, Snapshot, Timeouts,
 };
+pub use transport::{Authorities, Transport};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use heliostat_filters::dialect::{Dialect, Surface};
 
 use super::Secret;
+use super::transport::Transport;
 use super::inactive::{Governance, Observability, SemanticCache};
 
 /// A whole configuration. Immutable; a reload builds another.
@@ -148,6 +149,8 @@ pub struct Endpoint {
     pub authority: String,
     /// Path prefix without a trailing slash: `/v1`.
     pub path: String,
+    /// Trust, and the version of HTTP.
+    pub transport: Transport,
 }
 
 /// Clocks of an attempt, in milliseconds. Names and defaults: contract, "Candidates and attempts".

@@ -40,6 +40,11 @@ impl<'e> Vault<'e> {
         self.environment.skips_missing()
     }
 
+    /// A file's text.
+    pub(super) fn file(&self, path: &str) -> io::Result<String> {
+        self.environment.file(path)
+    }
+
     /// Reads a secret; where it cannot be found, reports what was looked for.
     pub(super) fn secret(&self, field: &Field<'_>) -> Option<Found> {
         let text = field.text()?;

@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 use super::attempt::{Interrupt, Streaming, Waiting, Whole};
 use super::context::Context;
 use super::headers;
-use super::pump;
+use super::pump::{self, Pump};
 use crate::upstream::head::Head;
 use crate::upstream::pool::{Lease, Pool};
 
@@ -94,8 +94,9 @@ pub async fn stream(
     context: &mut Context,
     mut streaming: Streaming,
     mut client: StreamWriter,
+    pool: &Pool,
     clocks: RelayClocks,
-) -> pingora::Result<(Relayed, Streaming)> {
+) -> pingora::Result<(Relayed, Pump)> {
     begin_stream(session, context, &streaming).await?;
     let mut out = std::mem::take(&mut streaming.held);
     let mut relayed = Relayed::Whole;
@@ -117,18 +118,28 @@ pub async fn stream(
         }
         match gather(session, context, &mut streaming, &mut out, clocks, last_write).await {
             Ok(()) => {}
-            Err(Interrupt::ClientGone) => return Ok((Relayed::ClientGone, streaming)),
+            Err(Interrupt::ClientGone) => return Ok((Relayed::ClientGone, streaming.pump)),
             Err(Interrupt::Deadline) => {
                 streaming.pump.fail(pump::stalled());
                 streaming.ended = true;
             }
         }
     }
-    if streaming.pump.seen.failed.is_some() {
+    let Streaming { lease, pump, .. } = streaming;
+    if pump.seen.failed.is_some() {
         relayed = Relayed::Broken;
     }
-    session.as_downstream_mut().finish_body().await?;
-    Ok((relayed, streaming))
+    if relayed == Relayed::Whole && lease.connection.is_finished() {
+        // Before the client knows of the end: its next request shall find the connection.
+        pool.give_back(lease);
+        session.as_downstream_mut().finish_body().await?;
+    } else {
+        session.as_downstream_mut().finish_body().await?;
+        if relayed == Relayed::Whole && pump.is_complete() {
+            settle(lease, pool).await;
+        }
+    }
+    Ok((relayed, pump))
 }
 
 /// Waits for the next bytes of a stream, then takes whatever else has already arrived.
@@ -176,13 +187,11 @@ async fn gather(
     }
 }
 
-/// Gives a stream's connection back, reading what little is left of a finished one.
-pub async fn settle(mut streaming: Streaming, pool: &Pool) {
-    if !streaming.lease.connection.is_finished() && streaming.pump.is_complete() {
-        let tail = async { while let Ok(Some(_)) = streaming.lease.connection.next_body().await {} };
-        let _ = tokio::time::timeout(TAIL, tail).await;
-    }
-    pool.give_back(streaming.lease);
+/// Gives the connection of a stream that has said all back, reading what little is left.
+async fn settle(mut lease: Lease, pool: &Pool) {
+    let tail = async { while let Ok(Some(_)) = lease.connection.next_body().await {} };
+    let _ = tokio::time::timeout(TAIL, tail).await;
+    pool.give_back(lease);
 }
 
 async fn begin_stream(session: &mut Session, context: &mut Context, streaming: &Streaming) -> pingora::Result<()> {

@@ -5,10 +5,12 @@
 pub mod client;
 pub mod config;
 pub mod gateway;
+pub mod h2;
 pub mod http;
 pub mod native;
 pub mod provider;
 pub mod sample;
+pub mod tls;
 
 use std::future::Future;
 use std::time::Duration;

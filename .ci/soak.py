@@ -8,6 +8,7 @@ import argparse
 import base64
 import collections
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
@@ -26,9 +27,12 @@ GROWTH_BYTES = 64 << 20
 
 
 def free_address():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    """Below the range the kernel hands out, so that nobody takes it meanwhile."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            address = ("127.0.0.1", random.randrange(10_000, 15_000))
+            probe.bind(address)
+            return f"{address[0]}:{address[1]}"
 
 
 class Demo:
@@ -77,6 +81,8 @@ def one(demo, number):
     body = {"model": model, "stream": stream}
     if kind == "before":
         body["fallbacks"] = [m for m in GOOD if not m.startswith(provider)]
+    if kind == "middle":
+        body["fallbacks"] = []
     if dice.random() < 0.1:
         image = base64.b64encode(b"\x89PNG\r\n\x1a\n" + dice.randbytes(500_000)).decode()
         part = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{image}"}}

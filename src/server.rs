@@ -26,6 +26,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::event::CredentialState;
 use crate::upstream::health::Standing;
 use crate::upstream::pool::Pool;
+use crate::upstream::tls;
 
 /// Runs the gateway until it is told to stop.
 ///
@@ -46,7 +47,7 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
     let readiness = Arc::new(Readiness::default());
     let flights = Arc::new(Flights::default());
 
-    let conf = ServerConf { threads, ..ServerConf::default() };
+    let conf = ServerConf { threads, ca_file: tls::pingora_ca_file(), ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
 

@@ -31,7 +31,7 @@ async fn metrics_count_requests_and_stand_on_the_admin_listener_alone() {
     ask_as(&gateway, "metric-1", &with(ask("openai/gpt-4o"), json!({"fallbacks": [CLAUDE]}))).await.expect(200);
     gateway.access("metric-1").await;
     let text = gateway.admin_get("/metrics").await.expect(200).text();
-    for word in ["# TYPE heliostat_", "provider=\"openai\"", "provider=\"anthropic\"", "529"] {
+    for word in ["# TYPE heliostat_", "provider=\"openai\"", "provider=\"anthropic\"", "heliostat_attempts_total", "overloaded"] {
         assert!(text.contains(word), "{word} in {text}");
     }
     gateway.get("/metrics").await.expect(404);

@@ -30,6 +30,7 @@ fn cases(provider: &str, endpoints: &[&str]) -> Vec<Case> {
     let rows = rows.filter(|r| r["provider"] == provider && endpoints.iter().any(|e| r["endpoint"] == *e));
     let found: Vec<_> = rows.filter_map(|r| case(&std::fs::read_to_string(folder.join(r["file"].as_str().unwrap())).unwrap())).collect();
     assert!(!found.is_empty(), "the index names exchanges of {provider}");
+    println!("{} recordings of {provider}", found.len());
     found
 }
 
@@ -93,7 +94,7 @@ fn anthropic_says(case: &Case) -> Said {
         return said;
     }
     let mut arguments: Vec<(usize, String)> = Vec::new();
-    for event in data_of(&[case.body.clone()]) {
+    for event in data_of(std::slice::from_ref(&case.body)) {
         let index = usize::try_from(event["index"].as_u64().unwrap_or_default()).unwrap();
         match (event["type"].as_str(), event["delta"]["type"].as_str()) {
             (Some("content_block_start"), _) if event["content_block"]["type"] == "tool_use" => {
@@ -121,7 +122,7 @@ fn anthropic_says(case: &Case) -> Said {
 fn gemini_says(case: &Case) -> Said {
     let mut said = Said::default();
     if case.sse {
-        data_of(&[case.body.clone()]).iter().for_each(|r| said.gemini_parts(r));
+        data_of(std::slice::from_ref(&case.body)).iter().for_each(|r| said.gemini_parts(r));
     } else {
         said.gemini_parts(&serde_json::from_str(&case.body).unwrap());
     }

@@ -246,7 +246,7 @@ impl Attempt<'_> {
                 }
                 Err(error) => return Err(broken(&error, false, true)),
             }
-            if let (Some(fault), None) = (&pump.seen.failed, pump.seen.content_at) {
+            if let (Some(fault), None) = (pump.failure(), pump.seen.content_at) {
                 return Err(in_stream(fault.clone()));
             }
         }

@@ -97,7 +97,7 @@ async fn stream(
     match relayed {
         Relayed::ClientGone => return Ok(End::ClientGone),
         Relayed::Broken => {
-            let fault = seen.failed.as_ref();
+            let fault = pump.failure();
             context.outcome.error_code = Some(fault.and_then(|fault| fault.code.clone()).unwrap_or_else(|| "stream_broken".to_owned()));
             context.outcome.error_log = fault.map(|fault| fault.message.clone());
         }

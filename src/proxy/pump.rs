@@ -38,18 +38,20 @@ pub struct Pump {
     writer: Option<StreamWriter>,
     /// What has been seen.
     pub seen: Seen,
+    /// What went wrong that the upstream did not say itself.
+    noticed: Option<Fault>,
 }
 
 impl Pump {
     /// A pump for one attempt.
     #[must_use]
     pub fn new(reader: Box<dyn StreamReader>, writer: Option<StreamWriter>) -> Self {
-        Self { splitter: Splitter::new(EVENT_LIMIT_BYTES), reader, writer, seen: Seen::default() }
+        Self { splitter: Splitter::new(EVENT_LIMIT_BYTES), reader, writer, seen: Seen::default(), noticed: None }
     }
 
     /// Takes what arrived, appends what goes to the client.
     pub fn feed(&mut self, chunk: &Bytes, now: Instant, out: &mut BytesMut) {
-        let Self { splitter, reader, writer, seen } = self;
+        let Self { splitter, reader, writer, seen, .. } = self;
         if writer.is_none() {
             out.extend_from_slice(chunk);
         }
@@ -76,7 +78,7 @@ impl Pump {
 
     /// The body ended. Notes a truncation as a failure.
     pub fn end(&mut self, now: Instant, out: &mut BytesMut) {
-        let Self { splitter, reader, writer, seen } = self;
+        let Self { splitter, reader, writer, seen, .. } = self;
         let mut text = Vec::new();
         let mut take = |event: StreamEvent<'_>| {
             seen.note(&event, now);
@@ -95,9 +97,15 @@ impl Pump {
         }
     }
 
-    /// Notes a failure, unless there is one already.
+    /// Notes a failure that the upstream did not report itself.
     pub fn fail(&mut self, fault: Fault) {
-        self.seen.failed.get_or_insert(fault);
+        self.noticed.get_or_insert(fault);
+    }
+
+    /// What went wrong: what the upstream said, else what was noticed.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Fault> {
+        self.seen.failed.as_ref().or(self.noticed.as_ref())
     }
 
     /// Whether the stream is whole as far as it came.
@@ -106,11 +114,11 @@ impl Pump {
         self.reader.is_complete()
     }
 
-    /// Whether everything the client is owed has been read: the end mark of another dialect. (A same-dialect stream passes to its last
-    /// byte.)
+    /// Whether everything the client is owed has been read: in another dialect the end mark or a failure. A same-dialect stream passes
+    /// to its last byte.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.writer.is_some() && self.seen.done
+        self.noticed.is_some() || (self.writer.is_some() && (self.seen.done || self.seen.failed.is_some()))
     }
 
     /// Whether the bytes pass untouched.
@@ -119,14 +127,16 @@ impl Pump {
         self.writer.is_none()
     }
 
-    /// Writes the end of the stream: `[DONE]` after a whole one, an error event after a broken one.
+    /// Writes the end of the stream: `[DONE]` after a whole one, an error event after a broken one. `client` writes it where the
+    /// upstream's bytes passed untouched; what the upstream itself said of its failure has then been passed on already.
     pub fn close(&mut self, client: &mut StreamWriter, out: &mut BytesMut) {
+        let failure = self.failure().cloned();
         let mut text = Vec::new();
-        match (&self.seen.failed, &mut self.writer) {
-            (Some(fault), Some(writer)) => writer.fail(fault, &mut text),
-            (Some(fault), None) => client.fail(fault, &mut text),
-            (None, Some(writer)) => writer.finish(&mut text),
-            (None, None) => {}
+        match (&mut self.writer, failure) {
+            (Some(writer), Some(fault)) => writer.fail(&fault, &mut text),
+            (Some(writer), None) => writer.finish(&mut text),
+            (None, Some(fault)) if self.seen.failed.is_none() => client.fail(&fault, &mut text),
+            (None, _) => {}
         }
         out.extend_from_slice(&text);
     }
@@ -160,6 +170,12 @@ pub fn truncated() -> Fault {
 #[must_use]
 pub fn stalled() -> Fault {
     gateway_fault(504, FaultKind::Timeout, "The provider's stream stopped for too long.", "stream_stalled")
+}
+
+/// A stream that took too long as a whole.
+#[must_use]
+pub fn overdue() -> Fault {
+    gateway_fault(504, FaultKind::Timeout, "The answer took longer than the total time limit.", "deadline_exceeded")
 }
 
 fn unreadable(error: SplitError) -> Fault {

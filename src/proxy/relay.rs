@@ -41,6 +41,13 @@ pub struct RelayClocks {
     pub stall: Duration,
 }
 
+impl RelayClocks {
+    /// When the provider must have said something of content again.
+    fn until_stall(self, pump: &Pump, committed: Instant) -> Instant {
+        self.total.min(pump.seen.content_at.unwrap_or(committed) + self.stall)
+    }
+}
+
 /// Sends a reply of the client's own dialect as it came.
 ///
 /// # Errors
@@ -98,37 +105,31 @@ pub async fn stream(
     clocks: RelayClocks,
 ) -> pingora::Result<(Relayed, Pump)> {
     begin_stream(session, context, &streaming).await?;
+    let committed = Instant::now();
     let mut out = std::mem::take(&mut streaming.held);
-    let mut relayed = Relayed::Whole;
-    let mut last_write = Instant::now();
     loop {
-        let over = streaming.ended || streaming.pump.is_over() || (streaming.pump.seen.failed.is_some() && !streaming.pump.is_untouched());
+        let over = streaming.ended || streaming.pump.is_over();
         if over {
-            let told = streaming.pump.is_untouched() && !streaming.ended;
-            if !told {
-                streaming.pump.close(&mut client, &mut out);
-            }
+            streaming.pump.close(&mut client, &mut out);
         }
         if !out.is_empty() {
             session.as_downstream_mut().write_response_body(out.split().freeze(), false).await?;
-            last_write = Instant::now();
         }
         if over {
             break;
         }
-        match gather(session, context, &mut streaming, &mut out, clocks, last_write).await {
+        let until = clocks.until_stall(&streaming.pump, committed);
+        match gather(session, context, &mut streaming, &mut out, until).await {
             Ok(()) => {}
             Err(Interrupt::ClientGone) => return Ok((Relayed::ClientGone, streaming.pump)),
             Err(Interrupt::Deadline) => {
-                streaming.pump.fail(pump::stalled());
+                streaming.pump.fail(if Instant::now() < clocks.total { pump::stalled() } else { pump::overdue() });
                 streaming.ended = true;
             }
         }
     }
     let Streaming { lease, pump, .. } = streaming;
-    if pump.seen.failed.is_some() {
-        relayed = Relayed::Broken;
-    }
+    let relayed = if pump.failure().is_some() { Relayed::Broken } else { Relayed::Whole };
     if relayed == Relayed::Whole && lease.connection.is_finished() {
         // Before the client knows of the end: its next request shall find the connection.
         pool.give_back(lease);
@@ -148,12 +149,10 @@ async fn gather(
     context: &mut Context,
     streaming: &mut Streaming,
     out: &mut BytesMut,
-    clocks: RelayClocks,
-    committed: Instant,
+    until: Instant,
 ) -> Result<(), Interrupt> {
-    let content_at = streaming.pump.seen.content_at.unwrap_or(committed);
-    let until = clocks.total.min(content_at + clocks.stall);
-    streaming.pump.quiet(content_at.elapsed() < FRESH);
+    let fresh = streaming.pump.seen.content_at.is_some_and(|at| at.elapsed() < FRESH);
+    streaming.pump.quiet(fresh);
     let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
     let mut next = waiting.on(until, streaming.lease.connection.next_body()).await?;
     let now = Instant::now();
@@ -173,10 +172,6 @@ async fn gather(
             Err(_) => {
                 streaming.ended = true;
                 streaming.pump.end(now, out);
-                // Bytes can be missing even after a finish reason: a body cut by the transport is never whole.
-                if !streaming.pump.is_complete() {
-                    streaming.pump.fail(pump::truncated());
-                }
                 return Ok(());
             }
         }

@@ -11,7 +11,7 @@ use pingora::upstreams::peer::HttpPeer;
 use tokio::task::JoinSet;
 
 use super::dns::Names;
-use super::tls::Tls;
+use super::tls::{self, EMPTY_FILE, Tls};
 use crate::config::{Endpoint, Timeouts};
 
 /// How long an address may take before the host's next is tried beside it (RFC 8305 §5).
@@ -61,7 +61,7 @@ impl Connector {
     #[must_use]
     pub fn new(names: Names) -> Self {
         // Pingora opens TCP connections here, and no others: it needs no certificates, and must not panic where there are none.
-        let options = ConnectorOptions { ca_file: Some("/dev/null".to_owned()), ..ConnectorOptions::new(1) };
+        let options = ConnectorOptions { ca_file: Some(EMPTY_FILE.to_owned()), ..ConnectorOptions::new(1) };
         Self { tcp: Arc::new(TransportConnector::new(Some(options))), names, tls: Tls::default() }
     }
 
@@ -72,9 +72,7 @@ impl Connector {
     pub async fn open(&self, endpoint: &Endpoint, timeouts: &Timeouts) -> Result<Stream, ConnectError> {
         let limit = Duration::from_millis(timeouts.connect_ms);
         let deadline = Instant::now() + limit;
-        let looked_up = tokio::time::timeout(limit, self.names.addresses(&endpoint.host, endpoint.port)).await;
-        let looked_up = looked_up.map_err(|_| ConnectError::Dns("no name server answered in time".to_owned()))?;
-        let addresses = looked_up.map_err(|error| ConnectError::Dns(error.to_string()))?;
+        let addresses = self.addresses(endpoint, limit).await?;
         let stream = match addresses[..] {
             [only] => self.only(only, deadline).await?,
             _ => self.any_of(&endpoint.host, &addresses, deadline).await?,
@@ -86,10 +84,32 @@ impl Connector {
         tokio::time::timeout(limit, self.tls.wrap(endpoint, stream)).await.map_err(|_| ConnectError::TlsTimeout)?
     }
 
+    /// Where Pingora's own loop shall connect to: the host's best address. It keeps its own connections.
+    ///
+    /// # Errors
+    /// [`ConnectError`] for a name that does not resolve.
+    pub async fn native_peer(&self, endpoint: &Endpoint, timeouts: &Timeouts) -> Result<HttpPeer, ConnectError> {
+        let limit = Duration::from_millis(timeouts.connect_ms);
+        let addresses = self.addresses(endpoint, limit).await?;
+        let address = addresses.first().ok_or_else(|| ConnectError::Dns(format!("{} has no address", endpoint.host)))?;
+        let name = if endpoint.tls { tls::server_name(endpoint).to_owned() } else { String::new() };
+        let mut peer = HttpPeer::new(*address, endpoint.tls, name);
+        peer.options.connection_timeout = Some(limit);
+        peer.options.total_connection_timeout = Some(limit + Duration::from_millis(timeouts.tls_ms));
+        peer.options.ca = self.tls.native_authorities(&endpoint.transport);
+        Ok(peer)
+    }
+
     /// The names known.
     #[must_use]
     pub fn names(&self) -> &Names {
         &self.names
+    }
+
+    async fn addresses(&self, endpoint: &Endpoint, limit: Duration) -> Result<Vec<SocketAddr>, ConnectError> {
+        let looked_up = tokio::time::timeout(limit, self.names.addresses(&endpoint.host, endpoint.port)).await;
+        let looked_up = looked_up.map_err(|_| ConnectError::Dns("no name server answered in time".to_owned()))?;
+        looked_up.map_err(|error| ConnectError::Dns(error.to_string()))
     }
 
     async fn only(&self, address: SocketAddr, deadline: Instant) -> Result<Tcp, ConnectError> {

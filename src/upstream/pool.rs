@@ -1,10 +1,12 @@
 //! Connections to providers: taken from a stack of idle ones, or shared where HTTP/2 is spoken, else opened.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pingora::protocols::Stream;
+use pingora::upstreams::peer::HttpPeer;
 
 use super::connect::{ConnectError, Connector};
 use super::connection::Connection;
@@ -15,6 +17,8 @@ use crate::config::{Endpoint, Snapshot, Timeouts, Transport};
 
 /// Idle connections kept for one host.
 const IDLE_PER_HOST: usize = 128;
+/// Hosts at which connections are kept that clients, not operators, named.
+const NAMED_BY_CLIENTS: usize = 256;
 /// How long a connection may lie idle. Shorter than the idle timeouts of the providers' edges.
 const IDLE: Duration = Duration::from_secs(50);
 /// How old a connection may become, so that traffic follows the host's name to other addresses.
@@ -97,6 +101,46 @@ impl Pool {
         }
         let stream: Stream = self.connector.open(endpoint, timeouts).await?;
         Ok(Lease::new(Connection::new(stream), host))
+    }
+
+    /// A connection to this very address, encrypted under `tls_name` where one is given: for whoever has looked the host up, and may not
+    /// go anywhere else.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; never a failed lookup.
+    pub async fn lease_at(
+        &self,
+        address: SocketAddr,
+        tls_name: Option<&str>,
+        timeouts: &Timeouts,
+        fresh: bool,
+    ) -> Result<Lease, ConnectError> {
+        let transport = Transport { server_name: tls_name.map(str::to_owned), ..Transport::default() };
+        let endpoint = Endpoint {
+            tls: tls_name.is_some(),
+            host: address.ip().to_string(),
+            port: address.port(),
+            authority: address.to_string(),
+            path: String::new(),
+            transport,
+        };
+        self.lease(&endpoint, timeouts, fresh).await
+    }
+
+    /// Where Pingora's native loop shall connect to. It keeps its own connections.
+    ///
+    /// # Errors
+    /// [`ConnectError`] for a name that does not resolve.
+    pub async fn native_peer(&self, endpoint: &Endpoint, timeouts: &Timeouts) -> Result<HttpPeer, ConnectError> {
+        self.connector.native_peer(endpoint, timeouts).await
+    }
+
+    /// [`Pool::give_back`] of a connection to a host that a client named: closed where such hosts have many already, so that nobody
+    /// can make the process run out of sockets.
+    pub fn give_back_if_few(&self, lease: Lease) {
+        if lock(&self.idle).len() < NAMED_BY_CLIENTS {
+            self.give_back(lease);
+        }
     }
 
     /// Takes a connection back, if its answer was read to the end and it may be used again; else it is closed.

@@ -1,6 +1,7 @@
 """A running `heliostat demo` for all tests, on free ports, and clients that speak to it."""
 
 import contextlib
+import itertools
 import os
 import pathlib
 import socket
@@ -15,10 +16,18 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("HELIOSTAT_BIN", str(ROOT / "target/debug/heliostat"))
 
 
+PORTS = itertools.count(os.getpid() % 50 * 100)
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port below the range the kernel hands out, so that nobody takes it meanwhile."""
+    while True:
+        port = 15_000 + next(PORTS) % 5_000
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
 
 
 @contextlib.contextmanager

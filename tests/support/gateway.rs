@@ -139,7 +139,9 @@ impl Gateway {
     pub async fn reload(&self, yaml: &str) -> String {
         let seen = self.stderr.lines.lock().unwrap().len();
         self.rewrite(yaml);
-        self.stderr.wait("word of the reload", seen, |l| l.to_lowercase().contains("reload")).await
+        self.stderr
+            .wait("word of the reload", seen, |l| l.contains("reload") && (l.contains("is in force") || l.contains("was refused")))
+            .await
     }
 
     /// Asks it to stop.
@@ -262,9 +264,11 @@ pub fn free_address() -> SocketAddr {
 }
 
 fn write_config(folder: &TempDir, yaml: &str, address: SocketAddr, admin: SocketAddr) {
-    let path = folder.path().join("heliostat.yaml");
     let text = format!("listen: {address}\nadmin: {{ listen: \"{admin}\" }}\n{yaml}");
-    std::fs::write(path, text).expect("a written configuration");
+    // Put in place whole, as operators should: a file that is read while it is written says something else.
+    let draft = folder.path().join("draft");
+    std::fs::write(&draft, text).expect("a written configuration");
+    std::fs::rename(draft, folder.path().join("heliostat.yaml")).expect("a configuration in its place");
 }
 
 fn collect(pipe: impl AsyncRead + Unpin + Send + 'static) -> Arc<Lines> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use heliostat_filters::dialect::{Dialect, Surface};
 
 use super::Secret;
-use super::transport::Transport;
 use super::inactive::{Governance, Observability, SemanticCache};
+use super::transport::Transport;
 
 /// A whole configuration. Immutable; a reload builds another.
 #[derive(Debug)]

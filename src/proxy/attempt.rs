@@ -14,9 +14,9 @@ use pingora_proxy::Session;
 
 use super::pump::{self, Pump};
 use crate::config::{Candidate, Credential};
+use crate::upstream::connect::ConnectError;
 use crate::upstream::connection::{Pieces, Sent};
 use crate::upstream::head::Head;
-use crate::upstream::connect::ConnectError;
 use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::verdict::{Outcome, Phase};
 

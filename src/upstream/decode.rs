@@ -45,7 +45,8 @@ impl Decoder {
     /// The coding, if it is one we do not know.
     pub fn of(head: &mut Head) -> Result<Option<Self>, Unknown> {
         let codings: Vec<u8> = head.all("content-encoding").collect::<Vec<_>>().join(&b","[..]).to_ascii_lowercase();
-        let mut codings = codings.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|coding| !matches!(*coding, b"" | b"identity"));
+        let mut codings =
+            codings.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|coding| !matches!(*coding, b"" | b"identity"));
         let Some(coding) = codings.next() else { return Ok(None) };
         let unknown = |coding: &[u8]| Err(Unknown(String::from_utf8_lossy(coding).chars().take(32).collect()));
         if let Some(second) = codings.next() {
@@ -92,7 +93,8 @@ impl Decoder {
     }
 
     fn take(&mut self, part: &[u8], decoded: &mut Vec<u8>) -> io::Result<()> {
-        let wrong = |error: io::Error| io::Error::new(io::ErrorKind::InvalidData, format!("the answer's content coding is broken: {error}"));
+        let wrong =
+            |error: io::Error| io::Error::new(io::ErrorKind::InvalidData, format!("the answer's content coding is broken: {error}"));
         let mut left = part;
         while !left.is_empty() && !self.ended {
             let count = self.coding.write(left).map_err(wrong)?;

@@ -43,7 +43,8 @@ impl Authority {
     /// Puts TLS before an address, with a certificate for `name`, offering `protocols` by ALPN.
     pub async fn front(&self, name: &str, protocols: &[&str], plain: SocketAddr) -> Front {
         let key = KeyPair::generate().expect("a key");
-        let certificate = CertificateParams::new(vec![name.to_owned()]).expect("a name").signed_by(&key, &self.issuer).expect("a certificate");
+        let certificate =
+            CertificateParams::new(vec![name.to_owned()]).expect("a name").signed_by(&key, &self.issuer).expect("a certificate");
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions();
         let builder = builder.expect("versions").with_no_client_auth();

@@ -67,7 +67,12 @@ impl Host {
         let ttl = Arc::new(Mutex::new(*TTL.start()));
         let lookup = Lookup { name: name.to_owned(), port, resolver, ttl: ttl.clone() };
         let state = State { answer: None, failure: None, flight: None, used: now, unreachable: HashMap::new() };
-        Self { name: name.to_owned(), balancer: LoadBalancer::from_backends(Backends::new(Box::new(lookup))), ttl, state: Mutex::new(state) }
+        Self {
+            name: name.to_owned(),
+            balancer: LoadBalancer::from_backends(Backends::new(Box::new(lookup))),
+            ttl,
+            state: Mutex::new(state),
+        }
     }
 
     /// All addresses, the best first. Waits for a lookup only if there is no answer that is fresh enough.

@@ -34,7 +34,8 @@ struct World {
 
 impl World {
     fn new(ttl_s: u64, addresses: &[&str]) -> Self {
-        let script = Script { answer: Mutex::new(Ok(answer(ttl_s, addresses))), asked: AtomicUsize::new(0), allowed: Semaphore::new(1_000) };
+        let script =
+            Script { answer: Mutex::new(Ok(answer(ttl_s, addresses))), asked: AtomicUsize::new(0), allowed: Semaphore::new(1_000) };
         let script = Arc::new(script);
         Self { names: Names::with(script.clone()), script, start: Instant::now() }
     }

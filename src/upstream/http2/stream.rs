@@ -243,7 +243,8 @@ mod tests {
 
     #[test]
     fn a_request_is_the_same_in_both_versions() {
-        let head = b"POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: api.test:8443\r\nConnection: close\r\nX-Key: a\r\ncontent-length: 5\r\n\r\n";
+        let head =
+            b"POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: api.test:8443\r\nConnection: close\r\nX-Key: a\r\ncontent-length: 5\r\n\r\n";
         let request = request(head, true).unwrap();
         assert_eq!(request.uri(), "https://api.test:8443/v1/chat/completions?a=b");
         let fields: Vec<_> = request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();

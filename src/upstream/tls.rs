@@ -24,8 +24,15 @@ pub(super) const EMPTY_FILE: &str = "/dev/null";
 #[derive(Default)]
 pub struct Tls {
     system: OnceLock<RootCertStore>,
-    configurations: Mutex<HashMap<(Option<Authorities>, bool), Arc<ClientConfig>>>,
+    configurations: Mutex<HashMap<Trust, Arc<ClientConfig>>>,
     native: Mutex<HashMap<Authorities, Arc<CaType>>>,
+}
+
+/// What a configuration of TLS depends on.
+#[derive(PartialEq, Eq, Hash)]
+struct Trust {
+    authorities: Option<Authorities>,
+    http2: bool,
 }
 
 impl Tls {
@@ -56,7 +63,7 @@ impl Tls {
     }
 
     fn configuration(&self, transport: &Transport) -> Result<Arc<ClientConfig>, ConnectError> {
-        let key = (transport.authorities.clone(), transport.http2);
+        let key = Trust { authorities: transport.authorities.clone(), http2: transport.http2 };
         if let Some(known) = self.lock().get(&key) {
             return Ok(known.clone());
         }
@@ -77,7 +84,7 @@ impl Tls {
         self.system.get_or_init(|| system().0)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Option<Authorities>, bool), Arc<ClientConfig>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Trust, Arc<ClientConfig>>> {
         self.configurations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Secrets as they are written: `env.NAME`, `file.PATH`, or the secret itself.
+//! Secrets as they are written: `env.NAME`, `file.PATH`, `credential.NAME`, or the secret itself.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,13 +10,16 @@ use super::field::Field;
 /// How the credentials of known providers begin. Only to advise against writing them into a file.
 const CREDENTIAL_PREFIXES: &[&str] = &["sk-", "AIza", "AQ.", "gsk_", "xai-", "pplx-", "r8_", "hf_", "ghp_", "github_pat_"];
 
+/// Where systemd puts a service's credentials (systemd.exec(5), "Credentials").
+const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+
 /// Finds secrets: `env_file` first, for it can change while the process runs, then the environment.
 pub(super) struct Vault<'e> {
     environment: &'e dyn Environment,
     env_file: HashMap<String, String>,
 }
 
-/// A secret, and the variable it came from.
+/// A secret, and the variable or credential it came from: what it is called where nothing else names it.
 pub(super) struct Found {
     pub(super) secret: Secret,
     pub(super) variable: Option<String>,
@@ -45,8 +48,13 @@ impl<'e> Vault<'e> {
         self.environment.file(path)
     }
 
-    /// Reads a secret; where it cannot be found, reports what was looked for.
+    /// Reads a secret that is put into a header; where it cannot be found or is not fit for one, reports that.
     pub(super) fn secret(&self, field: &Field<'_>) -> Option<Found> {
+        self.find(field).filter(|found| is_sendable(field, &found.secret))
+    }
+
+    /// Reads a secret of any kind; where it cannot be found, reports what was looked for.
+    pub(super) fn find(&self, field: &Field<'_>) -> Option<Found> {
         let text = field.text()?;
         if let Some(name) = text.strip_prefix("env.") {
             return self.variable_secret(field, name);
@@ -54,13 +62,16 @@ impl<'e> Vault<'e> {
         if let Some(path) = text.strip_prefix("file.") {
             return self.file_secret(field, path);
         }
+        if let Some(name) = text.strip_prefix("credential.") {
+            return self.credential(field, name);
+        }
         if text.starts_with('$') {
             return field.fail("to read a variable, write env.NAME");
         }
         if looks_like_credential(text) {
             field.notice("a credential is written in this file; env.NAME or file.PATH keeps it out");
         }
-        Some(Found { secret: sendable(field, text)?, variable: None })
+        Some(Found { secret: Secret::new(text), variable: None })
     }
 
     fn variable_secret(&self, field: &Field<'_>, name: &str) -> Option<Found> {
@@ -68,17 +79,32 @@ impl<'e> Vault<'e> {
             return field.fail("env. must be followed by a variable's name: letters, digits and _");
         }
         let secret = match self.variable(name) {
-            Some(value) => sendable(field, value.trim())?,
+            Some(value) => Secret::new(value.trim()),
             None if self.skips_missing() => Secret::new(""),
             None => return field.fail(format!("the variable {name} is not set, or empty")),
         };
         Some(Found { secret, variable: Some(name.to_owned()) })
     }
 
+    /// A credential of systemd's (`LoadCredential=NAME:…`): a file in a folder that only the service sees. Its name is the key's.
+    fn credential(&self, field: &Field<'_>, name: &str) -> Option<Found> {
+        if name.is_empty() || name.starts_with('.') || name.contains('/') {
+            return field.fail("credential. must be followed by a credential's name, as in LoadCredential=NAME:PATH");
+        }
+        match self.environment.variable(CREDENTIALS_DIRECTORY) {
+            Some(folder) => {
+                let found = self.file_secret(field, &format!("{folder}/{name}"))?;
+                Some(Found { variable: Some(name.to_owned()), ..found })
+            }
+            None if self.skips_missing() => Some(Found { secret: Secret::new(""), variable: Some(name.to_owned()) }),
+            None => field.fail(format!("{CREDENTIALS_DIRECTORY} is not set: systemd sets it for a unit with LoadCredential={name}:PATH")),
+        }
+    }
+
     fn file_secret(&self, field: &Field<'_>, path: &str) -> Option<Found> {
         let secret = match self.environment.file(path) {
             Ok(text) if text.trim().is_empty() => return field.fail(format!("the file {path} is empty")),
-            Ok(text) => sendable(field, text.trim())?,
+            Ok(text) => Secret::new(text.trim()),
             Err(_) if self.skips_missing() => Secret::new(""),
             Err(error) => return field.fail(format!("cannot read {path}: {error}")),
         };
@@ -95,12 +121,13 @@ fn looks_like_credential(text: &str) -> bool {
     text.len() >= 16 && CREDENTIAL_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
 }
 
-/// A secret ends in a header, so it must be fit for one.
-fn sendable(field: &Field<'_>, text: &str) -> Option<Secret> {
-    if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
-        return Some(Secret::new(text));
+/// Whether a secret can be put into a header; reports if not.
+pub(super) fn is_sendable(field: &Field<'_>, secret: &Secret) -> bool {
+    let fit = secret.expose().bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    if !fit {
+        let _: Option<()> = field.fail("holds a character that cannot stand in a header (a line break, or not ASCII)");
     }
-    field.fail("holds a character that cannot stand in a header (a line break, or not ASCII)")
+    fit
 }
 
 fn read_env_file(field: &Field<'_>, environment: &dyn Environment) -> Option<HashMap<String, String>> {

@@ -14,5 +14,6 @@ pub mod pool;
 pub mod retry_after;
 pub mod select;
 pub mod tls;
+pub mod token;
 pub mod verdict;
 mod wheel;

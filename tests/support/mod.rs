@@ -7,6 +7,7 @@ pub mod config;
 pub mod gateway;
 pub mod h2;
 pub mod http;
+pub mod manager;
 pub mod native;
 pub mod provider;
 pub mod sample;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use client::Reply;
 pub use config::Config;
 pub use gateway::Gateway;
+pub use manager::Manager;
 pub use provider::{Provider, reply};
 pub use serde_json::{Value, json};
 

@@ -47,6 +47,7 @@ impl Reload {
                     log::warn!("reload: `{key}` changed, which takes a restart; the old value stays in force");
                 }
                 snapshot.notices.iter().for_each(|notice| log::warn!("{notice}"));
+                self.pool.prepare(&snapshot);
                 self.certificates.renew(&snapshot);
                 self.live.store(Arc::new(Live::new(snapshot, Some(&current))));
                 self.telemetry.reload(true);

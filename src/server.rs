@@ -32,6 +32,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::event::CredentialState;
 use crate::upstream::health::Standing;
 use crate::upstream::pool::Pool;
+use crate::upstream::tls;
 
 /// How long an HTTP/2 connection of a client may be idle.
 const H2_IDLE: Duration = Duration::from_secs(60);
@@ -47,15 +48,16 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
     doors.iter().try_for_each(|door| listen::probe("listen", door))?;
     listen::probe("admin.listen", &Door::Tcp(admin_listen))?;
     announce(&source, &snapshot);
+    let pool = Pool::new();
+    pool.prepare(&snapshot);
     let telemetry = Arc::new(Telemetry::new()?);
     let live = Arc::new(ArcSwap::from_pointee(Live::new(snapshot, None)));
-    let pool = Pool::new();
     let readiness = Arc::new(Readiness::default());
     let flights = Arc::new(Flights::default());
     let memory = Arc::new(Memory::default());
 
     // Requests are short and even: a connection stays with its thread, which is cheaper than balancing.
-    let conf = ServerConf { threads, work_stealing: false, ..ServerConf::default() };
+    let conf = ServerConf { threads, work_stealing: false, ca_file: tls::pingora_ca_file(), ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
 

@@ -8,6 +8,7 @@ use super::base_url;
 use super::catalogue::Row;
 use super::field::{Field, Section};
 use super::snapshot::{Account, Credential, Detour, Endpoint};
+use super::transport::Transport;
 
 /// The part of a credential that depends on its kind.
 pub(super) struct Access {
@@ -24,6 +25,8 @@ pub(super) struct Base<'n> {
     pub(super) url: Option<Field<'n>>,
     pub(super) project: Option<Field<'n>>,
     pub(super) location: Option<Field<'n>>,
+    /// How its hosts are spoken to.
+    pub(super) transport: Transport,
 }
 
 impl Base<'_> {
@@ -49,7 +52,8 @@ impl Base<'_> {
         let prefix = root.as_ref().map(|root| root.path.as_str()).filter(|path| !path.is_empty());
         let fill = |template: &str| account::path(template, &project, &location, prefix);
         let detours = self.row.detours(Some(&fill));
-        let endpoint = Arc::new(Endpoint { path: fill(template), ..root.clone().unwrap_or_else(|| host_of(&location)) });
+        let endpoint = root.clone().unwrap_or_else(|| host_of(&location));
+        let endpoint = Arc::new(Endpoint { path: fill(template), transport: self.transport.clone(), ..endpoint });
         let account = Some(Account { service: Arc::new(service), project, location });
         Some(Access { secret: Secret::new(""), account, endpoint, detours })
     }
@@ -85,5 +89,5 @@ fn named(field: Option<&Field<'_>>, fits: fn(&str) -> bool) -> Option<Option<Str
 
 fn host_of(location: &str) -> Endpoint {
     let host = account::host(location);
-    Endpoint { tls: true, authority: host.clone(), host, port: 443, path: String::new() }
+    Endpoint { tls: true, authority: host.clone(), host, port: 443, path: String::new(), transport: Transport::default() }
 }

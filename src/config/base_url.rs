@@ -4,6 +4,7 @@ use http::Uri;
 
 use super::field::Field;
 use super::snapshot::Endpoint;
+use super::transport::Transport;
 
 /// Reads a written `base_url`. One without a path gets `version_path`; the Anthropic dialect also wants a version after a path,
 /// because Anthropic's own SDKs write their base URLs without.
@@ -40,7 +41,7 @@ pub(super) fn parse(url: &str) -> Result<Endpoint, &'static str> {
     }
     let shown_host = authority.host().to_owned();
     let authority = if port == own_port { shown_host } else { format!("{shown_host}:{port}") };
-    Ok(Endpoint { tls, host, port, authority, path: uri.path().trim_end_matches('/').to_owned() })
+    Ok(Endpoint { tls, host, port, authority, path: uri.path().trim_end_matches('/').to_owned(), transport: Transport::default() })
 }
 
 fn complete(mut endpoint: Endpoint, version_path: &str, dialect: &str) -> Endpoint {

@@ -24,6 +24,7 @@ mod resolve;
 mod secret;
 mod snapshot;
 mod speech;
+mod transport;
 mod tree;
 mod value;
 
@@ -44,3 +45,4 @@ pub use snapshot::{
     Account, Auth, CallPath, Candidate, ClientKey, Concurrency, Credential, Detour, Door, Endpoint, Exception, Limits, Listener,
     ModelPattern, Provider, Retry, Route, Snapshot, Speech, Timeouts,
 };
+pub use transport::{Authorities, Transport};

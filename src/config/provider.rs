@@ -11,11 +11,13 @@ use super::catalogue::{self, Row};
 use super::field::{Field, Section, nearest};
 use super::network::{self, Network};
 use super::snapshot::{Auth, Credential, Endpoint, ModelPattern, Provider, Speech};
+use super::transport::Transport;
 use super::tree::Node;
 use super::value::{Found, Vault, is_sendable, shown};
 use super::{Secret, problem::Sink, tree};
 
-const PROVIDER: &[&str] = &["keys", "base_url", "dialect", "project", "location", "concurrency_and_buffer_size", "network", "queue_ms"];
+const PROVIDER: &[&str] =
+    &["keys", "base_url", "dialect", "project", "location", "concurrency_and_buffer_size", "network", "queue_ms", "tls", "http2"];
 const KEY: &[&str] = &["value", "weight", "models", "name", "base_url", "project"];
 const MAX_WEIGHT: f64 = 1e6;
 
@@ -103,12 +105,18 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
     };
     let default_url = default_endpoint(known.filter(|known| known.dialect == row.dialect));
     let version_path = default_url.clone().or_else(|| default_endpoint(Some(row))).map(|endpoint| endpoint.path).unwrap_or_default();
-    let read_url = |field: &Field<'_>| base_url::read(field, &version_path, dialect.name()).map(Arc::new);
+    let transport = Transport::read(&section, &scope.vault)?;
+    let over = |endpoint| Arc::new(Endpoint { transport: transport.clone(), ..endpoint });
+    let read_url = |field: &Field<'_>| base_url::read(field, &version_path, dialect.name()).map(over);
     let endpoint = match &url {
         Some(field) => Some(read_url(field)?),
-        None => default_url.map(Arc::new),
+        None => default_url.map(over),
     };
-    let base = Base { row, url: url.clone(), project: section.get("project"), location: section.get("location") };
+    if let Some(tls) = section.get("tls").filter(|_| endpoint.as_ref().is_some_and(|endpoint| !endpoint.tls)) {
+        tls.notice("has no effect on a base_url of http://");
+    }
+    let base =
+        Base { row, url: url.clone(), project: section.get("project"), location: section.get("location"), transport: transport.clone() };
     let keys = Keys { provider: name, vault: &scope.vault, endpoint, base, read_url: &read_url };
     let network = scope.network.read(section.get("network"));
     let concurrency = network::concurrency(&section);

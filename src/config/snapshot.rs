@@ -13,6 +13,7 @@ use super::account::ServiceAccount;
 use super::cidr::Cidr;
 use super::identity::Identity;
 use super::inactive::{Governance, Observability, SemanticCache};
+use super::transport::Transport;
 
 /// A whole configuration. Immutable; a reload builds another.
 #[derive(Debug)]
@@ -259,6 +260,8 @@ pub struct Endpoint {
     pub authority: String,
     /// Path prefix without a trailing slash: `/v1`.
     pub path: String,
+    /// Trust, and the version of HTTP.
+    pub transport: Transport,
 }
 
 /// Clocks of an attempt, in milliseconds. Names and defaults: contract, "Candidates and attempts".

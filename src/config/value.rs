@@ -43,6 +43,11 @@ impl<'e> Vault<'e> {
         self.environment.skips_missing()
     }
 
+    /// A file's text.
+    pub(super) fn file(&self, path: &str) -> io::Result<String> {
+        self.environment.file(path)
+    }
+
     /// Reads a secret that is put into a header; where it cannot be found or is not fit for one, reports that.
     pub(super) fn secret(&self, field: &Field<'_>) -> Option<Found> {
         self.find(field).filter(|found| is_sendable(field, &found.secret))

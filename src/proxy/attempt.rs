@@ -14,9 +14,10 @@ use pingora_proxy::Session;
 
 use super::pump::{self, Pump};
 use crate::config::{Candidate, Credential};
+use crate::upstream::connect::ConnectError;
 use crate::upstream::connection::{Pieces, Sent};
 use crate::upstream::head::Head;
-use crate::upstream::pool::{ConnectError, Lease, Pool};
+use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::verdict::{Outcome, Phase};
 
 /// A whole reply up to this length is held until it is known to be good; of a longer one only so much.
@@ -207,7 +208,11 @@ impl Attempt<'_> {
             connection.read_head().await
         };
         let head = waiting.on(self.clocks.header, both).await.map_err(|interrupt| interrupt.ended(Phase::Header))?;
-        head.map_err(|error| broken(&error, lease.connection.reused, lease.connection.has_received()))
+        let mut head = head.map_err(|error| broken(&error, lease.connection.is_stale(), lease.connection.has_received()))?;
+        // All that is read here is also looked into: errors, usage, the first content.
+        let decoded = lease.connection.decode(&mut head);
+        decoded.map_err(|coding| broken(&io::Error::new(io::ErrorKind::InvalidData, coding), false, true))?;
+        Ok(head)
     }
 
     /// An error status: what its body says decides what is done next.
@@ -331,8 +336,9 @@ fn unreachable(error: &ConnectError) -> Ended {
         ConnectError::Connect(_) => (Outcome::Connect, "upstream_unreachable"),
         ConnectError::Tls(_) => (Outcome::Tls, "upstream_tls"),
         ConnectError::Timeout => (Outcome::Timeout(Phase::Connect), "upstream_timeout"),
+        ConnectError::TlsTimeout => (Outcome::Timeout(Phase::Tls), "upstream_timeout"),
     };
-    let status = if matches!(error, ConnectError::Timeout) { 504 } else { 502 };
+    let status = if matches!(outcome, Outcome::Timeout(_)) { 504 } else { 502 };
     let kind = if status == 504 { FaultKind::Timeout } else { FaultKind::Server };
     failed(outcome, transport(status, kind, format!("The provider could not be reached: {error}."), code))
 }

@@ -111,18 +111,18 @@ async fn stream(
     clocks: RelayClocks,
 ) -> pingora::Result<End> {
     let writer = StreamWriter::new(reply.clone());
-    let (relayed, streaming) = relay::stream(session, context, streaming, writer, clocks).await?;
-    let seen = &streaming.pump.seen;
+    let (relayed, pump) = relay::stream(session, context, streaming, writer, pool, clocks).await?;
+    let seen = &pump.seen;
     context.outcome.usage = seen.usage;
     context.outcome.losses.extend(seen.losses.iter().cloned());
     match relayed {
         Relayed::ClientGone => return Ok(End::ClientGone),
         Relayed::Broken => {
-            let fault = streaming.pump.failure();
+            let fault = pump.failure();
             context.outcome.error_code = Some(fault.and_then(|fault| fault.code.clone()).unwrap_or_else(|| "stream_broken".to_owned()));
             context.outcome.error_log = fault.map(|fault| fault.message.clone());
         }
-        Relayed::Whole => relay::settle(streaming, pool).await,
+        Relayed::Whole => {}
     }
     Ok(End::Served)
 }

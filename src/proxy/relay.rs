@@ -106,8 +106,9 @@ pub async fn stream(
     context: &mut Context,
     mut streaming: Streaming,
     mut client: StreamWriter,
+    pool: &Pool,
     clocks: RelayClocks,
-) -> pingora::Result<(Relayed, Streaming)> {
+) -> pingora::Result<(Relayed, Pump)> {
     begin_stream(session, context, &streaming).await?;
     let committed = Instant::now();
     let mut out = std::mem::take(&mut streaming.held);
@@ -125,7 +126,7 @@ pub async fn stream(
         let until = clocks.until_stall(&streaming.pump, committed);
         match gather(session, context, &mut streaming, &mut out, until).await {
             Ok(()) => {}
-            Err(Interrupt::ClientGone) => return Ok((Relayed::ClientGone, streaming)),
+            Err(Interrupt::ClientGone) => return Ok((Relayed::ClientGone, streaming.pump)),
             Err(interrupt) => {
                 streaming.pump.fail(match interrupt {
                     Interrupt::Stopping => pump::stopping(),
@@ -136,9 +137,19 @@ pub async fn stream(
             }
         }
     }
-    session.as_downstream_mut().finish_body().await?;
-    let relayed = if streaming.pump.failure().is_some() { Relayed::Broken } else { Relayed::Whole };
-    Ok((relayed, streaming))
+    let Streaming { lease, pump, .. } = streaming;
+    let relayed = if pump.failure().is_some() { Relayed::Broken } else { Relayed::Whole };
+    if relayed == Relayed::Whole && lease.connection.is_finished() {
+        // Before the client knows of the end: its next request shall find the connection.
+        pool.give_back(lease);
+        session.as_downstream_mut().finish_body().await?;
+    } else {
+        session.as_downstream_mut().finish_body().await?;
+        if relayed == Relayed::Whole && pump.is_complete() {
+            settle(lease, pool).await;
+        }
+    }
+    Ok((relayed, pump))
 }
 
 /// Waits for the next bytes of a stream, then takes whatever else has already arrived.
@@ -180,13 +191,11 @@ async fn gather(
     }
 }
 
-/// Gives a stream's connection back, reading what little is left of a finished one.
-pub async fn settle(mut streaming: Streaming, pool: &Pool) {
-    if !streaming.lease.connection.is_finished() && streaming.pump.is_complete() {
-        let tail = async { while let Ok(Some(_)) = streaming.lease.connection.next_body().await {} };
-        let _ = tokio::time::timeout(TAIL, tail).await;
-    }
-    pool.give_back(streaming.lease);
+/// Gives the connection of a stream that has said all back, reading what little is left.
+async fn settle(mut lease: Lease, pool: &Pool) {
+    let tail = async { while let Ok(Some(_)) = lease.connection.next_body().await {} };
+    let _ = tokio::time::timeout(TAIL, tail).await;
+    pool.give_back(lease);
 }
 
 async fn begin_stream(session: &mut Session, context: &mut Context, streaming: &Streaming) -> pingora::Result<()> {

@@ -216,6 +216,12 @@ impl<'a> Pieces<'a> {
         Self { head, body, offset: 0 }
     }
 
+    /// The head, and the pieces of the body, of a request that has not begun.
+    #[must_use]
+    pub fn into_parts(self) -> (&'a [u8], &'a [Bytes]) {
+        (self.head, self.body)
+    }
+
     fn is_empty(&self) -> bool {
         self.head.is_empty() && self.body.is_empty()
     }

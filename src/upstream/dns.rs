@@ -1,111 +1,129 @@
-//! Names of providers' hosts, resolved without blocking a request longer than the first time.
+//! Names of providers' hosts, resolved in the background: a request waits for a lookup only where nothing usable is known.
 //!
-//! Each host is a Pingora load balancer over its addresses: requests rotate over all of them, and a refresh that fails leaves the last
-//! good set in place.
+//! Each host is a Pingora load balancer over its addresses: new connections rotate over all of them. An answer is refreshed before
+//! its time to live is over, and stays in use when the refresh fails. An address that could not be reached comes last for a while.
 
-use std::collections::{BTreeSet, HashMap};
+mod host;
+mod system;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use pingora::{Error, ErrorType};
-use pingora_load_balancing::discovery::ServiceDiscovery;
-use pingora_load_balancing::selection::RoundRobin;
-use pingora_load_balancing::{Backend, Backends, LoadBalancer};
 
-use crate::config::Endpoint;
+use self::host::Host;
+pub use self::system::System;
 
-/// How old an answer may be before it is refreshed in the background.
-const FRESH: Duration = Duration::from_secs(30);
+/// Hosts that nobody asked for so long are forgotten.
+const FORGET: Duration = Duration::from_secs(60 * 60);
+/// Hosts that were asked for within this time are refreshed before anybody asks again.
+const IN_USE: Duration = Duration::from_secs(10 * 60);
+/// Most hosts remembered. Names in images' URLs are the client's choice.
+const HOSTS: usize = 1_024;
 
-/// The resolver shared by all requests.
-#[derive(Default)]
+/// What a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// All addresses, of both families.
+    pub addresses: Vec<IpAddr>,
+    /// How long they hold, as the zone's owner says.
+    pub ttl: Duration,
+}
+
+/// Looks a name up. The system's resolver, or a test's.
+#[async_trait]
+pub trait Resolve: Send + Sync {
+    /// All addresses of a host. Runs in a task of its own, once however many requests ask.
+    ///
+    /// # Errors
+    /// The name does not exist, or nobody answered.
+    async fn resolve(&self, host: &str) -> io::Result<Answer>;
+}
+
+/// The names known to the process.
 pub struct Names {
+    resolver: Arc<dyn Resolve>,
     hosts: Mutex<HashMap<(String, u16), Arc<Host>>>,
 }
 
-struct Host {
-    balancer: LoadBalancer<RoundRobin>,
-    refreshed: Mutex<Option<Instant>>,
-    refreshing: tokio::sync::Mutex<()>,
+impl Default for Names {
+    fn default() -> Self {
+        Self::with(Arc::new(System))
+    }
 }
 
 impl Names {
-    /// An address of the endpoint's host; each call may give another of its addresses.
+    /// Names as this resolver knows them.
+    #[must_use]
+    pub fn with(resolver: Arc<dyn Resolve>) -> Self {
+        Self { resolver, hosts: Mutex::default() }
+    }
+
+    /// All addresses of a host, the best first: each call begins with another, families alternate, unreachable ones are last. Never
+    /// empty.
     ///
     /// # Errors
-    /// The name does not resolve, and never did.
-    pub async fn address(&self, endpoint: &Endpoint) -> io::Result<SocketAddr> {
-        if let Ok(address) = endpoint.host.parse::<IpAddr>() {
-            return Ok(SocketAddr::new(address, endpoint.port));
-        }
-        let host = self.host(endpoint);
-        match host.age() {
-            None => host.refresh().await?,
-            Some(age) if age > FRESH => {
-                let host = host.clone();
-                tokio::spawn(async move { host.refresh().await });
-            }
-            Some(_) => {}
-        }
-        host.select().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{} has no address", endpoint.host)))
+    /// The name does not resolve, and has not for the last hour.
+    pub async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        self.addresses_at(host, port, Instant::now()).await
     }
 
-    fn host(&self, endpoint: &Endpoint) -> Arc<Host> {
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        hosts.entry((endpoint.host.clone(), endpoint.port)).or_insert_with(|| Arc::new(Host::new(endpoint))).clone()
+    /// The best address of a host.
+    ///
+    /// # Errors
+    /// As [`Names::addresses`].
+    pub async fn address(&self, host: &str, port: u16) -> io::Result<SocketAddr> {
+        let addresses = self.addresses(host, port).await?;
+        addresses.first().copied().ok_or_else(|| host::no_address(host))
     }
-}
 
-impl Host {
-    fn new(endpoint: &Endpoint) -> Self {
-        let lookup = Lookup { host: endpoint.host.clone(), port: endpoint.port };
-        Self {
-            balancer: LoadBalancer::from_backends(Backends::new(Box::new(lookup))),
-            refreshed: Mutex::new(None),
-            refreshing: tokio::sync::Mutex::new(()),
+    /// Remembers that an address of a host could not be reached, or could again.
+    pub fn report(&self, host: &str, address: SocketAddr, reached: bool) {
+        if let Some(host) = self.lock().get(&(host.to_owned(), address.port())) {
+            host.report(address, reached, Instant::now());
         }
     }
 
-    fn age(&self) -> Option<Duration> {
-        self.refreshed.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+    /// Refreshes hosts in use whose answers are about to end, and forgets those that nobody uses. Runs every few seconds.
+    pub fn tend(&self) {
+        self.tend_at(Instant::now());
     }
 
-    /// Looks the name up, once however many requests ask. Stale addresses stay if that fails.
-    async fn refresh(&self) -> io::Result<()> {
-        let _one_at_a_time = self.refreshing.lock().await;
-        if self.age().is_some_and(|age| age <= FRESH) {
-            return Ok(());
+    async fn addresses_at(&self, host: &str, port: u16, now: Instant) -> io::Result<Vec<SocketAddr>> {
+        match host.parse::<IpAddr>() {
+            Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
+            Err(_) => self.host(host, port, now).addresses(now).await,
         }
-        let looked_up = self.balancer.update().await.map_err(|error| io::Error::new(io::ErrorKind::NotFound, error.to_string()));
-        if looked_up.is_ok() || self.age().is_some() {
-            *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        }
-        looked_up
     }
 
-    fn select(&self) -> Option<SocketAddr> {
-        self.balancer.select(b"", 16)?.addr.as_inet().copied()
+    fn tend_at(&self, now: Instant) {
+        let mut hosts = self.lock();
+        hosts.retain(|_, host| host.idle(now) < FORGET);
+        hosts.values().filter(|host| host.idle(now) < IN_USE).for_each(|host| host.refresh_if_due(now));
     }
-}
 
-struct Lookup {
-    host: String,
-    port: u16,
-}
-
-#[async_trait]
-impl ServiceDiscovery for Lookup {
-    async fn discover(&self) -> pingora::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
-        let addresses = tokio::net::lookup_host((self.host.as_str(), self.port))
-            .await
-            .map_err(|error| Error::because(ErrorType::ConnectError, format!("resolving {}", self.host), error))?;
-        let backends = addresses.map(|address| Backend::new(&address.to_string())).collect::<pingora::Result<BTreeSet<_>>>()?;
-        if backends.is_empty() {
-            return Error::e_explain(ErrorType::ConnectError, format!("{} has no address", self.host));
+    fn host(&self, name: &str, port: u16, now: Instant) -> Arc<Host> {
+        let mut hosts = self.lock();
+        let key = (name.to_owned(), port);
+        if let Some(host) = hosts.get(&key) {
+            return host.clone();
         }
-        Ok((backends, HashMap::new()))
+        if hosts.len() >= HOSTS {
+            hosts.retain(|_, host| host.idle(now) < IN_USE);
+        }
+        let host = Arc::new(Host::new(name, port, self.resolver.clone(), now));
+        if hosts.len() < HOSTS {
+            hosts.insert(key, host.clone());
+        }
+        host
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, u16), Arc<Host>>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,7 +12,7 @@ const FIELDS: usize = 128;
 pub struct Head {
     /// The status code.
     pub status: u16,
-    /// Whether the provider speaks HTTP/1.1 (else 1.0).
+    /// Whether the provider speaks HTTP/1.1 or later (else 1.0).
     pub http_1_1: bool,
     fields: Vec<(Bytes, Bytes)>,
 }
@@ -38,6 +38,14 @@ impl Head {
         let bytes = buffer.split_to(length).freeze();
         let fields = ranges.into_iter().map(|(name, value)| (bytes.slice(name), bytes.slice(value))).collect();
         Ok(Some(Self { status, http_1_1, fields }))
+    }
+
+    /// The head of an HTTP/2 answer.
+    #[must_use]
+    pub fn from_parts(status: http::StatusCode, headers: &http::HeaderMap) -> Self {
+        let bytes = |part: &[u8]| Bytes::copy_from_slice(part);
+        let fields = headers.iter().map(|(name, value)| (bytes(name.as_str().as_bytes()), bytes(value.as_bytes()))).collect();
+        Self { status: status.as_u16(), http_1_1: true, fields }
     }
 
     /// Whether `buffer` begins with a whole head that says the request failed (status 300 and up).
@@ -73,6 +81,11 @@ impl Head {
     /// Every field of that name, in order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields().filter(move |(field, _)| field.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    }
+
+    /// Drops every field of that name.
+    pub fn remove(&mut self, name: &str) {
+        self.fields.retain(|(field, _)| !field.eq_ignore_ascii_case(name.as_bytes()));
     }
 
     /// All fields in order.

@@ -31,8 +31,14 @@ impl Config {
 
     /// A provider with one key, `env.<NAME>_API_KEY`, whose value is [`secret_of`] that name.
     #[must_use]
-    pub fn provider(mut self, name: &str, upstream: &Provider) -> Self {
-        let lines = vec![format!("base_url: {}", upstream.url())];
+    pub fn provider(self, name: &str, upstream: &Provider) -> Self {
+        self.at(name, &upstream.url())
+    }
+
+    /// The same at any base URL.
+    #[must_use]
+    pub fn at(mut self, name: &str, url: &str) -> Self {
+        let lines = vec![format!("base_url: {url}")];
         self.providers.push(Section { name: name.into(), lines, keys: None });
         self
     }

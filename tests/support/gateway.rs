@@ -45,7 +45,12 @@ impl Gateway {
 
     /// The same from YAML, which names no listeners.
     pub async fn with(yaml: &str) -> Self {
-        let mut gateway = Self::launch(yaml, &[]);
+        Self::with_variables(yaml, &[]).await
+    }
+
+    /// The same with more variables in its environment.
+    pub async fn with_variables(yaml: &str, variables: &[(&str, &str)]) -> Self {
+        let mut gateway = Self::launch(yaml, variables);
         gateway.until_ready().await;
         gateway
     }

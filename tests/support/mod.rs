@@ -5,11 +5,13 @@
 pub mod client;
 pub mod config;
 pub mod gateway;
+pub mod h2;
 pub mod http;
 pub mod manager;
 pub mod native;
 pub mod provider;
 pub mod sample;
+pub mod tls;
 
 use std::future::Future;
 use std::time::Duration;

@@ -54,7 +54,14 @@ fn chosen(pick: &Pick) -> Option<usize> {
 }
 
 fn credential(index: usize, (name, secret, weight, host): Written) -> Credential {
-    let endpoint = Endpoint { tls: true, host: host.into(), port: 443, authority: host.into(), path: "/v1".into() };
+    let endpoint = Endpoint {
+        tls: true,
+        host: host.into(),
+        port: 443,
+        authority: host.into(),
+        path: "/v1".into(),
+        transport: crate::config::Transport::default(),
+    };
     let (secret, endpoint) = (Secret::new(secret), Arc::new(endpoint));
     Credential { name: name.into(), index, secret, account: None, weight, models: None, endpoint, detours: vec![] }
 }

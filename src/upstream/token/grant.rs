@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::{Denied, Granted, assertion};
 use crate::config::{Endpoint, Secret, ServiceAccount, Timeouts};
-use crate::upstream::connection::{Connection, Pieces};
+use crate::upstream::connection::Pieces;
+use crate::upstream::exchange::Exchange;
 use crate::upstream::pool::Pool;
 
 /// How long all of it may take.
@@ -61,9 +62,10 @@ async fn exchange(pool: &Pool, endpoint: &Endpoint, body: Bytes) -> Result<(u16,
     answered.map_err(|error| format!("the connection broke: {error}"))
 }
 
-async fn answer(connection: &mut Connection, request: Pieces<'_>) -> io::Result<(u16, Bytes)> {
+async fn answer(connection: &mut Exchange, request: Pieces<'_>) -> io::Result<(u16, Bytes)> {
     connection.send(request).await?;
-    let status = connection.read_head().await?.status;
+    let mut head = connection.read_head().await?;
+    connection.decode(&mut head).map_err(|coding| io::Error::new(io::ErrorKind::InvalidData, coding))?;
     let mut body = BytesMut::new();
     while let Some(piece) = connection.next_body().await? {
         body.extend_from_slice(&piece);
@@ -71,7 +73,7 @@ async fn answer(connection: &mut Connection, request: Pieces<'_>) -> io::Result<
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is too long"));
         }
     }
-    Ok((status, body.freeze()))
+    Ok((head.status, body.freeze()))
 }
 
 /// Reads an answer; the error says what the endpoint did. Nothing of a token is ever repeated, so only named members are.

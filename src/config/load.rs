@@ -34,7 +34,7 @@ const ROOT: &[&str] = &[
     "observability",
 ];
 const ADMIN: &[&str] = &["listen"];
-const LIMITS: &[&str] = &["body_bytes", "header_bytes", "header_fields", "images", "image_bytes", "depth"];
+const LIMITS: &[&str] = &["body_bytes", "upload_bytes", "header_bytes", "header_fields", "images", "image_bytes", "depth"];
 const DRAIN: &[&str] = &["notice_ms", "deadline_ms"];
 const CLIENT_KEY: &[&str] = &["name", "value"];
 
@@ -162,6 +162,7 @@ fn limits(root: &Section<'_>) -> Limits {
     let mut limits = Limits::default();
     if let Some(section) = root.get("limits").and_then(|field| field.section(LIMITS)) {
         section.size("body_bytes", 1..=4 << 30, &mut limits.body_bytes);
+        section.size("upload_bytes", 1..=1 << 40, &mut limits.upload_bytes);
         section.size("header_bytes", 1_024..=1 << 20, &mut limits.header_bytes);
         section.size("header_fields", 8..=256, &mut limits.header_fields);
         section.size("images", 0..=10_000, &mut limits.images);

@@ -209,6 +209,8 @@ pub struct Concurrency {
 pub struct Limits {
     /// Request body.
     pub body_bytes: usize,
+    /// Body of a raw request that is streamed and not held: an upload.
+    pub upload_bytes: usize,
     /// Header block.
     pub header_bytes: usize,
     /// Header fields.
@@ -223,6 +225,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes: 64 << 20, header_bytes: 64 << 10, header_fields: 100, images: 100, image_bytes: 20 << 20, depth: 128 }
+        Self { body_bytes: 64 << 20, upload_bytes: 2 << 30, header_bytes: 64 << 10, header_fields: 100, images: 100, image_bytes: 20 << 20, depth: 128 }
     }
 }

@@ -175,8 +175,7 @@ impl Attempt<'_> {
     /// [`Ended`].
     pub async fn run(&self, session: &mut Session, pump: Option<Pump>, waited: &mut Duration) -> Result<Ready, Ended> {
         let mut waiting = Waiting { session, waited };
-        let mut lease = self.connect(&mut waiting).await?;
-        let head = self.exchange(&mut lease, &mut waiting).await?;
+        let (head, lease) = self.open(&mut waiting).await?;
         if !(200..300).contains(&head.status) {
             return Err(self.refused(head, lease, &mut waiting).await);
         }
@@ -184,6 +183,16 @@ impl Attempt<'_> {
             Some(pump) if is_event_stream(&head) => self.hold_stream(head, lease, pump, &mut waiting).await,
             _ => self.hold_whole(head, lease, &mut waiting).await,
         }
+    }
+
+    /// Sends the request and reads the head of the answer, whatever its status.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub async fn open(&self, waiting: &mut Waiting<'_>) -> Result<(Head, Lease), Ended> {
+        let mut lease = self.connect(waiting).await?;
+        let head = self.exchange(&mut lease, waiting).await?;
+        Ok((head, lease))
     }
 
     async fn connect(&self, waiting: &mut Waiting<'_>) -> Result<Lease, Ended> {

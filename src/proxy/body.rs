@@ -18,6 +18,14 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// announced more than it sent; 415 for a compressed body.
 pub async fn read(session: &mut Session, limit_bytes: usize) -> Result<Bytes, Problem> {
     refuse_encoded(session)?;
+    read_raw(session, limit_bytes).await
+}
+
+/// The same for a body that nobody here looks into: it may be compressed.
+///
+/// # Errors
+/// As [`read`], but for 415.
+pub async fn read_raw(session: &mut Session, limit_bytes: usize) -> Result<Bytes, Problem> {
     let announced = announced_bytes(session);
     if announced.is_some_and(|length| length > limit_bytes as u64) {
         return Err(too_large(limit_bytes));
@@ -50,11 +58,15 @@ fn refuse_encoded(session: &Session) -> Result<(), Problem> {
     }
 }
 
-fn announced_bytes(session: &Session) -> Option<u64> {
+/// The length the client announced, if any.
+#[must_use]
+pub fn announced_bytes(session: &Session) -> Option<u64> {
     session.req_header().headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-fn expects_continue(session: &Session) -> bool {
+/// Whether the client waits for a word before it sends its body.
+#[must_use]
+pub fn expects_continue(session: &Session) -> bool {
     let head = session.req_header();
     head.version == Version::HTTP_11
         && head.headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))

@@ -30,7 +30,7 @@ pub fn report(gateway: &Gateway, session: &Session, error: Option<&pingora::Erro
         request_id: &context.request_id,
         trace: trace.as_ref(),
         client: context.client.as_deref(),
-        dialect: super::prepare::CLIENT_DIALECT,
+        dialect: context.dialect.name(),
         endpoint: context.endpoint,
         asked_model: &outcome.asked_model,
         served: outcome.attempts.iter().rfind(|record| !record.credential.is_empty()).map(served),

@@ -60,11 +60,8 @@ impl Outgoing<'_> {
     }
 
     fn authenticate(&self, head: &mut Vec<u8>) {
-        let secret = self.credential.secret.expose().as_bytes();
-        match &self.provider.auth {
-            Auth::Bearer if !secret.is_empty() => field(head, "authorization", &[b"Bearer ", secret].concat()),
-            Auth::Header(name) if !secret.is_empty() => field(head, name, secret),
-            _ => {}
+        if let Some((name, value)) = credential_header(self.provider, self.credential) {
+            field(head, name, &value);
         }
     }
 
@@ -87,7 +84,20 @@ impl Outgoing<'_> {
     }
 }
 
-fn field(head: &mut Vec<u8>, name: &str, value: &[u8]) {
+/// The header that carries a credential, if there is anything to carry.
+#[must_use]
+pub fn credential_header(provider: &Provider, credential: &Credential) -> Option<(&'static str, Vec<u8>)> {
+    let secret = credential.secret.expose().as_bytes();
+    match &provider.auth {
+        _ if secret.is_empty() => None,
+        Auth::Bearer => Some(("authorization", [b"Bearer ", secret].concat())),
+        Auth::Header(name) => Some((name, secret.to_vec())),
+        Auth::None => None,
+    }
+}
+
+/// Writes one header field.
+pub fn field(head: &mut Vec<u8>, name: &str, value: &[u8]) {
     head.extend_from_slice(name.as_bytes());
     head.extend_from_slice(b": ");
     head.extend_from_slice(value);

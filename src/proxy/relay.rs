@@ -192,7 +192,11 @@ async fn begin_stream(session: &mut Session, context: &mut Context, streaming: &
     session.as_downstream_mut().write_response_header(Box::new(header)).await
 }
 
-async fn remainder(
+/// Sends what is left of a body as it comes, then gives the connection back.
+///
+/// # Errors
+/// The client cannot be written to, or the provider broke off.
+pub async fn remainder(
     session: &mut Session,
     context: &mut Context,
     mut lease: Lease,
@@ -224,7 +228,10 @@ fn cut(context: &mut Context, why: &str) -> pingora::Result<()> {
 }
 
 /// Frames a body of unknown length: chunks for HTTP/1.1, the end of the connection for 1.0, frames for HTTP/2.
-fn unsized_body(session: &mut Session, header: &mut pingora::http::ResponseHeader) -> pingora::Result<()> {
+///
+/// # Errors
+/// None in practice.
+pub fn unsized_body(session: &mut Session, header: &mut pingora::http::ResponseHeader) -> pingora::Result<()> {
     match session.req_header().version {
         Version::HTTP_11 => header.insert_header("transfer-encoding", "chunked"),
         Version::HTTP_2 => Ok(()),
@@ -235,7 +242,11 @@ fn unsized_body(session: &mut Session, header: &mut pingora::http::ResponseHeade
     }
 }
 
-fn own_time(header: &mut pingora::http::ResponseHeader, context: &Context) -> pingora::Result<()> {
+/// Adds the time spent in the gateway itself.
+///
+/// # Errors
+/// None in practice.
+pub fn own_time(header: &mut pingora::http::ResponseHeader, context: &Context) -> pingora::Result<()> {
     let own = context.started.elapsed().saturating_sub(context.outcome.upstream_wait);
     header.insert_header("x-heliostat-own-us", own.as_micros().to_string())
 }

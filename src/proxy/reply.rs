@@ -30,7 +30,7 @@ pub async fn problem(session: &mut Session, context: &mut Context, problem: &Pro
     if problem.close {
         session.as_downstream_mut().set_keepalive(None);
     }
-    send(session, context, header, "application/json", problem.openai_body()).await
+    send(session, context, header, "application/json", problem.body(context.dialect)).await
 }
 
 /// Answers with the configured models in OpenAI's shape.

@@ -87,6 +87,11 @@ impl Connection {
         }
     }
 
+    /// The answer has no body, whatever its head says: it answers HEAD.
+    pub fn without_body(&mut self) {
+        self.body = Body::finished();
+    }
+
     /// Whether any byte of the answer has arrived.
     #[must_use]
     pub fn has_received(&self) -> bool {

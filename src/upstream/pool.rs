@@ -92,6 +92,18 @@ impl Pool {
         Ok(Lease { connection, peer })
     }
 
+    /// Where Pingora's native loop shall connect to. It keeps its own connections.
+    ///
+    /// # Errors
+    /// [`ConnectError`] for a name that does not resolve.
+    pub async fn native_peer(&self, endpoint: &Endpoint, timeouts: &Timeouts) -> Result<HttpPeer, ConnectError> {
+        let address = tokio::time::timeout(Duration::from_millis(timeouts.connect_ms), self.names.address(endpoint));
+        let address = address.await.map_err(|_| ConnectError::Timeout)?.map_err(ConnectError::Dns)?;
+        let mut http = http_peer(&Peer { address, tls: endpoint.tls.then(|| endpoint.host.clone()) }, timeouts);
+        http.options.total_connection_timeout = Some(Duration::from_millis(timeouts.connect_ms + timeouts.tls_ms));
+        Ok(http)
+    }
+
     /// Takes a connection back, if its answer was read to the end and it may be used again; else it is closed.
     pub fn give_back(&self, lease: Lease) {
         if !lease.connection.is_reusable() {
@@ -126,11 +138,16 @@ impl Pool {
     }
 
     async fn open(&self, peer: &Peer, timeouts: &Timeouts) -> Result<Connection, ConnectError> {
-        let mut http = HttpPeer::new(peer.address, peer.tls.is_some(), peer.tls.clone().unwrap_or_default());
-        http.options.connection_timeout = Some(Duration::from_millis(timeouts.connect_ms));
+        let http = http_peer(peer, timeouts);
         let stream = self.connector.new_stream(&http).await.map_err(|error| classify(&error))?;
         Ok(Connection::new(stream))
     }
+}
+
+fn http_peer(peer: &Peer, timeouts: &Timeouts) -> HttpPeer {
+    let mut http = HttpPeer::new(peer.address, peer.tls.is_some(), peer.tls.clone().unwrap_or_default());
+    http.options.connection_timeout = Some(Duration::from_millis(timeouts.connect_ms));
+    http
 }
 
 fn classify(error: &pingora::Error) -> ConnectError {

@@ -165,14 +165,15 @@ pub struct Used<'a> {
     pub model: &'a str,
 }
 
-/// Whether a credential is meant for a model: it has a weight, and its list, if any, names the model.
+/// Whether a credential is meant for a model: it has a weight, and its list, if any, names the model. An empty model is one that
+/// nobody could see, in a raw request: any credential will do.
 #[must_use]
 pub fn serves(credential: &Credential, model: &str) -> bool {
     let names = |pattern: &ModelPattern| match pattern {
         ModelPattern::Exact(name) => name == model,
         ModelPattern::Prefix(prefix) => model.starts_with(prefix.as_str()),
     };
-    credential.weight > 0.0 && credential.models.as_ref().is_none_or(|patterns| patterns.iter().any(names))
+    credential.weight > 0.0 && (model.is_empty() || credential.models.as_ref().is_none_or(|patterns| patterns.iter().any(names)))
 }
 
 /// The untried credentials of a candidate, by standing.

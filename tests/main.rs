@@ -25,6 +25,7 @@ mod fakes;
 mod fixtures;
 mod images;
 mod limits;
+mod passthrough;
 mod readme;
 mod reload;
 mod stream;

@@ -225,6 +225,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes: 64 << 20, upload_bytes: 2 << 30, header_bytes: 64 << 10, header_fields: 100, images: 100, image_bytes: 20 << 20, depth: 128 }
+        Self {
+            body_bytes: 64 << 20,
+            upload_bytes: 2 << 30,
+            header_bytes: 64 << 10,
+            header_fields: 100,
+            images: 100,
+            image_bytes: 20 << 20,
+            depth: 128,
+        }
     }
 }

@@ -52,8 +52,11 @@ pub fn endpoint(session: &Session) -> Result<Ask, Problem> {
     let path = head.uri.path().trim_end_matches('/');
     let mut of_path = ENDPOINTS.iter().filter(|(known, ..)| *known == path).peekable();
     if of_path.peek().is_none() {
-        let message = format!("Unknown request URL: {} {path}. The gateway serves /v1/chat/completions and /v1/models, and a configured \
-             provider's own API below /{{its name}}/.", head.method);
+        let message = format!(
+            "Unknown request URL: {} {path}. The gateway serves /v1/chat/completions and /v1/models, and a configured \
+             provider's own API below /{{its name}}/.",
+            head.method
+        );
         return Err(Problem::new(404, "unknown_url", message));
     }
     let found = of_path.find(|(_, method, _)| *method == head.method || (*method == Method::GET && head.method == Method::HEAD));

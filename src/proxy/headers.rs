@@ -28,6 +28,10 @@ pub const UPSTREAM_IDS: &[&str] = &["x-request-id", "request-id", "x-goog-reques
 pub fn base(status: u16, context: &Context) -> pingora::Result<ResponseHeader> {
     let mut header = ResponseHeader::build(status, Some(16))?;
     header.insert_header("x-request-id", &context.request_id)?;
+    if context.dialect.name() == "anthropic" {
+        // The name that its clients know.
+        header.insert_header("request-id", &context.request_id)?;
+    }
     if let Some((provider, model)) = &context.outcome.served_by {
         insert(&mut header, "x-heliostat-provider", provider)?;
         if !model.is_empty() {

@@ -130,7 +130,7 @@ impl ProxyHttp for Gateway {
         Ok(false)
     }
 
-    // What follows runs for uploads and WebSockets, which alone go through the native loop.
+    // What follows runs for uploads, which alone go through the native loop.
 
     async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
         native::peer(self, context).await
@@ -146,12 +146,12 @@ impl ProxyHttp for Gateway {
 
     async fn request_body_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         body: &mut Option<Bytes>,
         _end: bool,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        native::body(session, body.as_ref(), context)
+        native::body(body.as_ref(), context)
     }
 
     async fn upstream_response_filter(

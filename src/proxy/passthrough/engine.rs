@@ -7,9 +7,9 @@ use heliostat_filters::json::Pieces;
 use http::{Method, StatusCode};
 use pingora_proxy::Session;
 
-use super::headers::{self, Forwarded};
+use super::headers::{self, Forwarded, Framing};
 use super::keys::{self, Keys, Without};
-use super::{Pass, Way, books};
+use super::{Pass, Way, books, is_web_socket, socket};
 use crate::config::{Credential, Secret};
 use crate::proxy::attempt::{Attempt, AttemptClocks, Ended, Failure, Interrupt, Waiting};
 use crate::proxy::context::Context;
@@ -112,8 +112,7 @@ impl Engine<'_> {
         let candidate = &self.pass.keys.candidate;
         let forwarded = Forwarded { provider: &candidate.provider, credential, client: &session.req_header().headers };
         let path = self.pass.target.at(&credential.endpoint.path);
-        let has_length = self.body.len_bytes > 0 || matches!(self.method, Method::POST | Method::PUT | Method::PATCH);
-        let head = forwarded.write(&self.method, &path, has_length.then_some(self.body.len_bytes));
+        let head = forwarded.write(&self.method, &path, &self.framing(session));
         let attempt = Attempt {
             pool: &self.gateway.pool,
             candidate,
@@ -133,6 +132,15 @@ impl Engine<'_> {
             return Ok(Answer { head, held: Bytes::new(), rest: Some(lease) });
         }
         hold(head, lease, &self.gateway.pool, &mut waiting).await
+    }
+
+    fn framing(&self, session: &Session) -> Framing {
+        let has_body = self.body.len_bytes > 0 || matches!(self.method, Method::POST | Method::PUT | Method::PATCH);
+        match (is_web_socket(session), has_body) {
+            (true, _) => Framing::Socket,
+            (false, true) => Framing::Length(self.body.len_bytes),
+            (false, false) => Framing::None,
+        }
     }
 
     fn clocks(&self, now: Instant) -> AttemptClocks {
@@ -171,9 +179,13 @@ impl Engine<'_> {
         let Answer { head, held, rest } = answer;
         context.outcome.upstream_request_id = own::upstream_id(&head);
         context.outcome.status = head.status;
+        let rest = match rest {
+            Some(lease) if head.status == 101 => return socket::relay(session, context, &head, lease).await,
+            rest => rest,
+        };
         context.outcome.stream = head.text("content-type").is_some_and(|value| value.starts_with("text/event-stream"));
         context.outcome.first_content = Some(context.started.elapsed());
-        let mut header = headers::base(head.status, context)?;
+        let mut header = own::base(head.status, context)?;
         headers::add_upstream(&mut header, &head)?;
         let bodiless = self.method == Method::HEAD || matches!(header.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         match (&rest, head.text("content-length")) {

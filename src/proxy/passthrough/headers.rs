@@ -28,9 +28,10 @@ const FORWARDED: &[&str] = &[
 /// Exceptions: credentials, and the project that is billed.
 const KEPT_BACK: &[&str] = &["x-goog-api-key", "x-goog-user-project", "x-goog-iam-authorization-token", "x-goog-iam-authority-selector"];
 
-/// What an upgrade takes beside these.
-const OF_UPGRADES: &[&str] =
-    &["connection", "upgrade", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions"];
+/// What a WebSocket takes beside these, and what comes back of its handshake.
+const OF_SOCKETS: &str = "sec-websocket-";
+/// What makes it one.
+const UPGRADE: [(&str, &str); 2] = [("connection", "Upgrade"), ("upgrade", "websocket")];
 
 /// A subprotocol that browsers carry a credential in.
 const KEY_PROTOCOL: &str = "openai-insecure-api-key.";
@@ -66,8 +67,6 @@ const ENDS_HERE: &[&str] = &[
 
 /// Of these the native loop keeps what frames the body.
 const FRAMING: &[&str] = &["transfer-encoding", "content-length"];
-/// Of these it keeps what makes an upgrade.
-const OF_UPGRADED: &[&str] = &["connection", "upgrade"];
 
 /// What is sent on behalf of a client: its own headers as far as they may pass, the provider's, and the credential's.
 pub struct Forwarded<'a> {
@@ -77,6 +76,17 @@ pub struct Forwarded<'a> {
     pub credential: &'a Credential,
     /// The client's headers.
     pub client: &'a HeaderMap,
+}
+
+/// What follows the head of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// Nothing.
+    None,
+    /// A body of this length.
+    Length(usize),
+    /// A WebSocket, if the provider agrees.
+    Socket,
 }
 
 impl Forwarded<'_> {
@@ -95,7 +105,7 @@ impl Forwarded<'_> {
 
     /// The head of a request on the wire.
     #[must_use]
-    pub fn write(&self, method: &http::Method, path: &str, body_bytes: Option<usize>) -> Vec<u8> {
+    pub fn write(&self, method: &http::Method, path: &str, framing: &Framing) -> Vec<u8> {
         let mut head = Vec::with_capacity(512);
         for part in [method.as_str(), " ", path, " HTTP/1.1\r\n"] {
             head.extend_from_slice(part.as_bytes());
@@ -104,19 +114,33 @@ impl Forwarded<'_> {
         for (name, value) in self.fields() {
             field(&mut head, name.as_str(), value.as_bytes());
         }
-        if let Some(length) = body_bytes {
-            field(&mut head, "content-length", length.to_string().as_bytes());
+        match framing {
+            Framing::None => {}
+            Framing::Length(length) => field(&mut head, "content-length", length.to_string().as_bytes()),
+            Framing::Socket => of_socket(self.client).iter().for_each(|(name, value)| field(&mut head, name.as_str(), value.as_bytes())),
         }
         head.extend_from_slice(b"\r\n");
         head
     }
 }
 
-/// What an upgrade of the client's takes along, without the credential that a browser would hide in a subprotocol.
+/// What the client's handshake takes along, without the credential that a browser would hide in a subprotocol.
 #[must_use]
-pub fn of_upgrade(client: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
-    let known = client.iter().filter(|(name, _)| OF_UPGRADES.contains(&name.as_str()));
-    known.filter_map(|(name, value)| Some((name.clone(), without_key(name, value)?))).collect()
+pub fn of_socket(client: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    let upgrade = UPGRADE.iter().filter_map(|(name, value)| pair(name, value.as_bytes()));
+    let known = client.iter().filter(|(name, _)| name.as_str().starts_with(OF_SOCKETS));
+    upgrade.chain(known.filter_map(|(name, value)| Some((name.clone(), without_key(name, value)?)))).collect()
+}
+
+/// Adds to an answer of ours what makes it the end of a handshake.
+///
+/// # Errors
+/// None in practice: values were received as header values.
+pub fn add_handshake(header: &mut ResponseHeader, upstream: &Head) -> pingora::Result<()> {
+    for (name, value) in UPGRADE {
+        header.insert_header(name, value)?;
+    }
+    add_upstream(header, upstream)
 }
 
 /// The client's key, where a browser hid it in a subprotocol.
@@ -145,29 +169,16 @@ pub fn add_upstream(header: &mut ResponseHeader, upstream: &Head) -> pingora::Re
 /// # Errors
 /// None in practice.
 pub fn rewrite(header: &mut ResponseHeader, context: &Context) -> pingora::Result<()> {
-    let upgraded = header.status == http::StatusCode::SWITCHING_PROTOCOLS;
-    let stays = |name: &str| FRAMING.contains(&name) || (upgraded && OF_UPGRADED.contains(&name));
+    let stays = |name: &str| FRAMING.contains(&name);
     let end: Vec<HeaderName> =
         header.headers.keys().filter(|name| matches(ENDS_HERE, name.as_str()) && !stays(name.as_str())).cloned().collect();
     for name in end {
         header.remove_header(&name);
     }
-    for (name, value) in &base(header.status.as_u16(), context)?.headers {
+    for (name, value) in &own::base(header.status.as_u16(), context)?.headers {
         header.insert_header(name, value)?;
     }
     Ok(())
-}
-
-/// What every answer carries; to an Anthropic client, the request's id also by the name it knows.
-///
-/// # Errors
-/// An impossible status.
-pub fn base(status: u16, context: &Context) -> pingora::Result<ResponseHeader> {
-    let mut header = own::base(status, context)?;
-    if context.dialect.name() == "anthropic" {
-        header.insert_header("request-id", &context.request_id)?;
-    }
-    Ok(header)
 }
 
 fn is_forwarded(name: &str) -> bool {
@@ -197,7 +208,17 @@ mod tests {
 
     #[test]
     fn credentials_of_the_client_are_not_forwarded() {
-        let ends = ["authorization", "x-api-key", "api-key", "x-goog-api-key", "x-goog-user-project", "cookie", "host", "expect", "x-stainless-os"];
+        let ends = [
+            "authorization",
+            "x-api-key",
+            "api-key",
+            "x-goog-api-key",
+            "x-goog-user-project",
+            "cookie",
+            "host",
+            "expect",
+            "x-stainless-os",
+        ];
         assert!(ends.iter().all(|name| !is_forwarded(name)));
         let goes = ["content-type", "openai-beta", "anthropic-version", "x-goog-upload-command", "idempotency-key", "range"];
         assert!(goes.iter().all(|name| is_forwarded(name)));
@@ -209,6 +230,6 @@ mod tests {
         let value = "realtime, openai-insecure-api-key.sk-1, openai-beta.realtime-v1";
         client.insert("sec-websocket-protocol", HeaderValue::from_static(value));
         assert_eq!(key_in_protocol(&client), Some("sk-1"));
-        assert_eq!(of_upgrade(&client).first().map(|(_, value)| value.as_bytes()), Some(&b"realtime, openai-beta.realtime-v1"[..]));
+        assert_eq!(of_socket(&client).last().map(|(_, value)| value.as_bytes()), Some(&b"realtime, openai-beta.realtime-v1"[..]));
     }
 }

@@ -7,9 +7,9 @@ use heliostat_filters::fault::Fault;
 
 use crate::config::{Candidate, Credential};
 use crate::live::Live;
-use crate::proxy::finish;
 use crate::proxy::attempt::AttemptRecord;
 use crate::proxy::context::{Clocks, Outcome};
+use crate::proxy::finish;
 use crate::proxy::problem::Problem;
 use crate::telemetry::Telemetry;
 use crate::upstream::health::{Cooldown, Probe};

@@ -2,13 +2,14 @@
 //! as it is.
 //!
 //! Two ways lead there. What is small goes through our own connections ([`engine`]), so that another key of the provider takes over
-//! when one is refused. Uploads and WebSockets take Pingora's native loop ([`native`]), which streams both ways. Never another
-//! provider: what is asked here means nothing elsewhere.
+//! when one is refused; also the handshake of a WebSocket ([`socket`]). Uploads take Pingora's native loop ([`native`]), which streams
+//! both ways. Never another provider: what is asked here means nothing elsewhere.
 
 mod engine;
 mod headers;
 mod keys;
 pub mod native;
+mod socket;
 mod target;
 
 use bytes::Bytes;
@@ -65,6 +66,8 @@ pub async fn admit(session: &mut Session, context: &mut Context, unknown: Proble
     let limits = &live.snapshot.limits;
     let way = match is_native(session) {
         true => Way::Native(native::State::new(session, limits)?),
+        // The bytes of a socket are no body.
+        false if is_web_socket(session) => Way::Engine(Bytes::new()),
         false => Way::Engine(body::read_raw(session, limits.body_bytes).await?),
     };
     let model = model(&target, &way, &session.req_header().headers, limits)?;
@@ -87,7 +90,8 @@ pub async fn serve(gateway: &Gateway, session: &mut Session, context: &mut Conte
         match gate.enter(pass.keys.clocks.first_byte).await {
             Ok(permit) => pass.permit = Some(permit),
             Err(full) => {
-                let problem = Problem::new(503, "concurrency_limit", format!("The provider is at its limit here: {full}. Try again in a second."));
+                let problem =
+                    Problem::new(503, "concurrency_limit", format!("The provider is at its limit here: {full}. Try again in a second."));
                 reply::problem(session, context, &Problem { retry_after_s: Some(1), ..problem.closing() }).await?;
                 return Ok(false);
             }
@@ -107,16 +111,19 @@ fn books<'a>(gateway: &'a Gateway, live: &'a Live, outcome: &'a mut Outcome) -> 
     Books { live, telemetry: &gateway.telemetry, outcome }
 }
 
-/// Upgrades, bodies of unknown length, and long ones that are no JSON.
+/// Bodies of unknown length, and long ones, unless they are JSON.
 fn is_native(session: &mut Session) -> bool {
-    if session.as_downstream().is_upgrade_req() {
-        return true;
-    }
-    if session.as_downstream_mut().is_body_empty() {
+    if is_web_socket(session) || session.as_downstream_mut().is_body_empty() {
         return false;
     }
     let headers = &session.req_header().headers;
     !is_json(headers) && body::announced_bytes(session).is_none_or(|length| length > HELD_BYTES)
+}
+
+/// Any other upgrade is ignored, as HTTP allows.
+fn is_web_socket(session: &Session) -> bool {
+    let upgrade = session.req_header().headers.get(header::UPGRADE);
+    session.as_downstream().is_upgrade_req() && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

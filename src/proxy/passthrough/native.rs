@@ -1,13 +1,12 @@
-//! Uploads and WebSockets: Pingora's native loop streams them both ways, and calls these from its phases, in this order: [`begin`] →
+//! Uploads: Pingora's native loop streams them, and calls these from its phases, in this order: [`begin`] →
 //! [`peer`] (again after [`unreachable`], or after [`answer`] asked for another key) → [`request`] → [`body`] → [`answer`] →
 //! [`rewrite`]; [`broken`] and [`failed`] if something goes wrong. Each does nothing for other requests, which never come here.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::{FailToProxy, Session};
@@ -24,13 +23,9 @@ use crate::upstream::pool::ConnectError;
 use crate::upstream::retry_after as wait;
 use crate::upstream::verdict::{AttemptFault, Outcome, Phase, Scope};
 
-/// An idle WebSocket is asked whether its peer still lives: how long it may be silent, how often it is asked, how many may go unanswered.
-const KEEPALIVE: (Duration, Duration, usize) = (Duration::from_secs(60), Duration::from_secs(15), 4);
-
 /// What the phases of one request hand to each other.
 #[derive(Debug)]
 pub struct State {
-    upgrade: bool,
     /// Most bytes of body that pass.
     limit_bytes: u64,
     sent_bytes: u64,
@@ -55,7 +50,6 @@ impl State {
             return Err(too_large(limit_bytes));
         }
         Ok(Self {
-            upgrade: session.as_downstream().is_upgrade_req(),
             limit_bytes,
             sent_bytes: 0,
             client: session.req_header().headers.clone(),
@@ -66,14 +60,11 @@ impl State {
     }
 }
 
-/// Before the loop: lets the client send its body, and be as silent as it likes on an upgraded connection.
+/// Before the loop: lets the client send its body.
 ///
 /// # Errors
 /// The client cannot be written to.
 pub async fn begin(session: &mut Session) -> pingora::Result<()> {
-    if session.as_downstream().is_upgrade_req() {
-        session.as_downstream_mut().set_read_timeout(None);
-    }
     if whole::expects_continue(session) {
         session.as_downstream_mut().write_continue_response().await?;
     }
@@ -104,11 +95,9 @@ pub async fn peer(gateway: &Gateway, context: &mut Context) -> pingora::Result<B
         }
     };
     let patience = timeouts.header_ms.unwrap_or(timeouts.total_ms);
-    // One clock serves the wait for an answer and every silence after it; what is upgraded may be silent for as long as it lives.
-    peer.options.read_timeout = (!state.upgrade).then(|| Duration::from_millis(patience));
+    // One clock serves the wait for an answer and every silence after it.
+    peer.options.read_timeout = Some(Duration::from_millis(patience));
     peer.options.write_timeout = Some(Duration::from_millis(timeouts.total_ms));
-    let (idle, interval, count) = KEEPALIVE;
-    peer.options.tcp_keepalive = Some(TcpKeepalive { idle, interval, count, user_timeout: Duration::ZERO });
     // A connection of its own: most of a long body could not be sent again, were a pooled one found dead.
     peer.group_key = fastrand::u64(..);
     peer.options.idle_timeout = Some(Duration::from_millis(1));
@@ -138,10 +127,7 @@ pub fn request(session: &Session, to: &mut RequestHeader, context: &mut Context)
         .filter_map(|name| Some((name.clone(), to.headers.get(&name)?.clone())))
         .collect();
     let mut fields = Forwarded { provider: &keys.candidate.provider, credential, client: &state.client }.fields();
-    match state.upgrade {
-        true => fields.extend(headers::of_upgrade(&state.client)),
-        false => fields.push((header::CONNECTION, HeaderValue::from_static("close"))),
-    }
+    fields.push((header::CONNECTION, HeaderValue::from_static("close")));
     let path = target.at(&credential.endpoint.path);
     let mut fresh = RequestHeader::build(session.req_header().method.clone(), path.as_bytes(), Some(fields.len() + 2))?;
     fresh.set_version(http::Version::HTTP_11);
@@ -156,13 +142,13 @@ pub fn request(session: &Session, to: &mut RequestHeader, context: &mut Context)
 /// Counts the body as it passes.
 ///
 /// # Errors
-/// It is longer than `limits.upload_bytes`; an upgraded connection has no end, and no limit.
-pub fn body(session: &Session, piece: Option<&Bytes>, context: &mut Context) -> pingora::Result<()> {
+/// It is longer than `limits.upload_bytes`.
+pub fn body(piece: Option<&Bytes>, context: &mut Context) -> pingora::Result<()> {
     let length = piece.map_or(0, |piece| piece.len() as u64);
     context.outcome.bytes_in += length;
     let Some(Parts { state, .. }) = parts(&mut context.pass) else { return Ok(()) };
     state.sent_bytes += length;
-    if state.sent_bytes <= state.limit_bytes || session.was_upgraded() {
+    if state.sent_bytes <= state.limit_bytes {
         return Ok(());
     }
     let problem = too_large(state.limit_bytes);
@@ -175,7 +161,7 @@ pub fn body(session: &Session, piece: Option<&Bytes>, context: &mut Context) -> 
 /// Another key is to be tried.
 pub fn answer(gateway: &Gateway, session: &Session, answer: &ResponseHeader, context: &mut Context) -> pingora::Result<()> {
     let status = answer.status.as_u16();
-    if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
+    if answer.status.is_informational() {
         return Ok(());
     }
     let Some(Parts { keys, state, .. }) = parts(&mut context.pass) else { return Ok(()) };
@@ -203,7 +189,7 @@ pub fn answer(gateway: &Gateway, session: &Session, answer: &ResponseHeader, con
 /// # Errors
 /// None in practice.
 pub fn rewrite(answer: &mut ResponseHeader, context: &mut Context) -> pingora::Result<()> {
-    if parts(&mut context.pass).is_none() || (answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS) {
+    if parts(&mut context.pass).is_none() || answer.status.is_informational() {
         return Ok(());
     }
     let text = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -232,7 +218,7 @@ pub fn broken(gateway: &Gateway, session: &Session, context: &mut Context, mut e
     state.problem = Some(unanswered(late, "The connection to the provider broke before it answered."));
     let outcome = if late { Outcome::Timeout(Phase::Header) } else { Outcome::Reset { before_any_byte: true, reused: false } };
     keys.learn(&mut books(gateway, &context.live, &mut context.outcome), AttemptFault { outcome, status: None, retry_after: None });
-    if session.response_written().is_some() && !session.was_upgraded() {
+    if session.response_written().is_some() {
         context.outcome.error_code = Some("reply_truncated".to_owned());
     }
     error

@@ -239,6 +239,20 @@ async fn an_unknown_provider_is_not_found() {
 }
 
 #[tokio::test]
+async fn a_link_to_the_provider_leads_through_the_gateway() {
+    let one = one("gemini").await;
+    let url = |path: &str| format!("{}{path}", one.provider.url());
+    let (upload, elsewhere) = (url("/upload/v1beta/files?upload_id=7"), "https://elsewhere.example/x");
+    one.provider
+        .script([reply::json(json!({})).header("x-goog-upload-url", &upload).header("location", elsewhere), reply::json(json!({}))]);
+    let reply = one.send("POST", "/gemini/upload/v1beta/files", &[("x-goog-upload-command", "start")], b"{}").await;
+    assert_eq!(reply.expect(200).header("location"), elsewhere);
+    let path = reply.header("x-goog-upload-url").strip_prefix("http://heliostat.test").expect("the host that the client named");
+    one.send("POST", path, &[("content-type", "video/mp4")], b"bytes").await.expect(200);
+    assert_eq!(one.provider.received()[1].line, "POST /upload/v1beta/files?upload_id=7");
+}
+
+#[tokio::test]
 async fn every_method_passes() {
     let one = one("openai").await;
     one.provider.always(reply::bytes(200, "text/plain", ""));

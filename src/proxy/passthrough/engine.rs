@@ -7,7 +7,7 @@ use heliostat_filters::json::Pieces;
 use http::{Method, StatusCode};
 use pingora_proxy::Session;
 
-use super::headers::{self, Forwarded, Framing};
+use super::headers::{self, Forwarded, Framing, Links};
 use super::keys::{self, Keys, Without};
 use super::{Pass, Way, books, is_web_socket, socket};
 use crate::config::{Credential, Secret};
@@ -74,7 +74,7 @@ pub async fn run(gateway: &Gateway, session: &mut Session, context: &mut Context
         let Some(credential) = chosen.and_then(|index| provider.credentials.get(index)) else { return Ok(()) };
         let failure = match engine.attempt(session, context, credential).await {
             Ok(answer) if engine.judge(context, credential, &answer) => continue,
-            Ok(answer) => return engine.answer(session, context, answer.without(&credential.secret)).await,
+            Ok(answer) => return engine.answer(session, context, answer.without(&credential.secret), credential).await,
             Err(Ended::ClientGone) => {
                 engine.pass.keys.abandoned(&mut books(gateway, &context.live, &mut context.outcome));
                 return gone(context);
@@ -175,7 +175,7 @@ impl Engine<'_> {
     }
 
     /// Passes an answer on as it is.
-    async fn answer(&self, session: &mut Session, context: &mut Context, answer: Answer) -> pingora::Result<()> {
+    async fn answer(&self, session: &mut Session, context: &mut Context, answer: Answer, credential: &Credential) -> pingora::Result<()> {
         let Answer { head, held, rest } = answer;
         context.outcome.upstream_request_id = own::upstream_id(&head);
         context.outcome.status = head.status;
@@ -186,7 +186,8 @@ impl Engine<'_> {
         context.outcome.stream = head.text("content-type").is_some_and(|value| value.starts_with("text/event-stream"));
         context.outcome.first_content = Some(context.started.elapsed());
         let mut header = own::base(head.status, context)?;
-        headers::add_upstream(&mut header, &head)?;
+        let links = Links::new(session, &self.pass.target.provider, credential);
+        headers::add_upstream(&mut header, &head, Some(&links))?;
         let bodiless = self.method == Method::HEAD || matches!(header.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         match (&rest, head.text("content-length")) {
             (_, Some(length)) if bodiless => header.insert_header("content-length", length)?,

@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::ResponseHeader;
+use pingora_proxy::Session;
 
 use crate::config::{Credential, Provider};
 use crate::proxy::context::Context;
@@ -64,6 +65,9 @@ const ENDS_HERE: &[&str] = &[
     "x-upstream-request-id",
     "x-heliostat-",
 ];
+
+/// Answer headers that hold a URL at the provider.
+const LINKS: &[&str] = &["location", "x-goog-upload-url"];
 
 /// Of these the native loop keeps what frames the body.
 const FRAMING: &[&str] = &["transfer-encoding", "content-length"];
@@ -140,7 +144,7 @@ pub fn add_handshake(header: &mut ResponseHeader, upstream: &Head) -> pingora::R
     for (name, value) in UPGRADE {
         header.insert_header(name, value)?;
     }
-    add_upstream(header, upstream)
+    add_upstream(header, upstream, None)
 }
 
 /// The client's key, where a browser hid it in a subprotocol.
@@ -154,14 +158,46 @@ pub fn key_in_protocol(client: &HeaderMap) -> Option<&str> {
 ///
 /// # Errors
 /// None in practice: values were received as header values.
-pub fn add_upstream(header: &mut ResponseHeader, upstream: &Head) -> pingora::Result<()> {
+pub fn add_upstream(header: &mut ResponseHeader, upstream: &Head, links: Option<&Links>) -> pingora::Result<()> {
     for (name, value) in upstream.fields() {
         let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) else { continue };
         if !matches(ENDS_HERE, name.as_str()) {
+            let value = links.and_then(|links| links.rewritten(name.as_str(), &value)).unwrap_or(value);
             header.append_header(name, value)?;
         }
     }
     Ok(())
+}
+
+/// Where a client finds at the gateway what a provider says is at its own address. Without this, the second step of Google's
+/// resumable uploads would go around the gateway, with the client's key for the gateway.
+pub struct Links {
+    /// `https://generativelanguage.googleapis.com`
+    theirs: String,
+    /// `http://127.0.0.1:8080/gemini`
+    ours: String,
+}
+
+impl Links {
+    /// For one request and the credential that it goes with.
+    #[must_use]
+    pub fn new(session: &Session, provider: &Provider, credential: &Credential) -> Self {
+        let head = session.req_header();
+        let host = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+        let host = host.or(head.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default();
+        let tls = session.as_downstream().digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        let scheme = |tls| if tls { "https" } else { "http" };
+        let endpoint = &credential.endpoint;
+        Self {
+            theirs: format!("{}://{}", scheme(endpoint.tls), endpoint.authority),
+            ours: format!("{}://{host}/{}", scheme(tls), provider.name),
+        }
+    }
+
+    fn rewritten(&self, name: &str, value: &HeaderValue) -> Option<HeaderValue> {
+        let path = value.to_str().ok().filter(|_| LINKS.contains(&name))?.strip_prefix(&self.theirs)?;
+        path.starts_with('/').then(|| HeaderValue::try_from(format!("{}{path}", self.ours)).ok()).flatten()
+    }
 }
 
 /// Makes the provider's answer ours, in the native loop.

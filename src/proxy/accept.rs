@@ -5,6 +5,7 @@ use pingora_proxy::Session;
 
 use super::problem::Problem;
 use crate::config::{Limits, Snapshot};
+use crate::listen::head;
 
 /// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,20 @@ pub fn endpoint(session: &Session) -> Result<Ask, Problem> {
     Ok(*ask)
 }
 
+/// Checks the raw head of an HTTP/1 request. HTTP/2 has one way to say a thing, and its library checks that.
+///
+/// # Errors
+/// 400, and the connection is closed, for a head that two readers could read in two ways.
+pub fn sound(session: &Session) -> Result<(), Problem> {
+    if session.is_http2() {
+        return Ok(());
+    }
+    head::check(&session.as_downstream().to_h1_raw()).map_err(|flaw| {
+        let message = format!("The head of the request is not well-formed HTTP/1.1: {flaw}. Check the client, or the proxy in front.");
+        Problem::new(400, "malformed_head", message).closing()
+    })
+}
+
 /// Checks the head against the limits.
 ///
 /// # Errors
@@ -125,8 +140,14 @@ pub fn request_id(headers: &HeaderMap) -> String {
         |id: &&str| !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
     match headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(harmless) {
         Some(id) => id.to_owned(),
-        None => format!("req_{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
+        None => new_request_id(),
     }
+}
+
+/// A new id.
+#[must_use]
+pub fn new_request_id() -> String {
+    format!("req_{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
 }
 
 fn same(known: &[u8], offered: &[u8]) -> bool {

@@ -3,7 +3,7 @@
 //! gateway's own answers, [`exhausted`] what is said when nothing is left. [`passthrough`] carries what is
 //! for no endpoint of the gateway's own but for a provider's.
 
-mod accept;
+pub(crate) mod accept;
 mod attempt;
 mod body;
 mod commit;
@@ -16,12 +16,13 @@ mod outgoing;
 mod passthrough;
 mod plan;
 mod prepare;
-mod problem;
+pub(crate) mod problem;
 mod pump;
 mod redact;
 mod relay;
 mod reply;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,7 @@ use self::failover::{End, Failover};
 use self::passthrough::native;
 use self::problem::Problem;
 use crate::drain::Flights;
+use crate::listen::guard::HeadWatch;
 use crate::live::Live;
 use crate::readiness::Readiness;
 use crate::telemetry::Telemetry;
@@ -83,6 +85,13 @@ impl ProxyHttp for Gateway {
 
     fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {
         // None: responses are never compressed, and an idle module costs every request.
+    }
+
+    /// Runs first, when a head has been read: says so to the connection's guard.
+    fn on_connection_reuse(&self, _session: &mut Session, _context: &mut Context, connection: Box<dyn Any + Send + Sync>) {
+        if let Ok(watch) = connection.downcast::<Arc<HeadWatch>>() {
+            watch.done();
+        }
     }
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<()> {
@@ -197,6 +206,7 @@ impl Gateway {
     async fn admit(&self, session: &mut Session, context: &mut Context) -> Result<Ask, Problem> {
         let live = context.live.clone();
         let limits = &live.snapshot.limits;
+        accept::sound(session)?;
         accept::bounds(&session.req_header().headers, limits)?;
         let ask = match self.readiness.answer(session.req_header().uri.path()) {
             Some(_) => Ask::Health,

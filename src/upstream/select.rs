@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use self::lane::{Key, Lane};
 use super::health::{Cooldown, Probe, Standing};
-use crate::config::{Credential, ModelPattern, Provider, Snapshot};
+use crate::config::{Credential, Provider, Snapshot};
 
 /// Live state of every credential of a snapshot, in the snapshot's order.
 #[derive(Debug, Default)]
@@ -169,11 +169,7 @@ pub struct Used<'a> {
 /// nobody could see, in a raw request: any credential will do.
 #[must_use]
 pub fn serves(credential: &Credential, model: &str) -> bool {
-    let names = |pattern: &ModelPattern| match pattern {
-        ModelPattern::Exact(name) => name == model,
-        ModelPattern::Prefix(prefix) => model.starts_with(prefix.as_str()),
-    };
-    credential.weight > 0.0 && (model.is_empty() || credential.models.as_ref().is_none_or(|patterns| patterns.iter().any(names)))
+    credential.weight > 0.0 && (model.is_empty() || credential.takes(model))
 }
 
 /// The untried credentials of a candidate, by standing.

@@ -11,7 +11,7 @@ use super::headers::{self, Forwarded, Framing, Links};
 use super::keys::{self, Keys, Without};
 use super::{Pass, Way, books, is_web_socket, socket};
 use crate::config::{Credential, Secret};
-use crate::proxy::attempt::{Attempt, AttemptClocks, Ended, Failure, Interrupt, Waiting};
+use crate::proxy::attempt::{self, Attempt, AttemptClocks, Ended, Failure, Interrupt, Waiting};
 use crate::proxy::context::Context;
 use crate::proxy::problem::Problem;
 use crate::proxy::relay::RelayClocks;
@@ -74,7 +74,7 @@ pub async fn run(gateway: &Gateway, session: &mut Session, context: &mut Context
         let Some(credential) = chosen.and_then(|index| provider.credentials.get(index)) else { return Ok(()) };
         let failure = match engine.attempt(session, context, credential).await {
             Ok(answer) if engine.judge(context, credential, &answer) => continue,
-            Ok(answer) => return engine.answer(session, context, answer.without(&credential.secret), credential).await,
+            Ok(answer) => return engine.answer(session, context, answer, credential).await,
             Err(Ended::ClientGone) => {
                 engine.pass.keys.abandoned(&mut books(gateway, &context.live, &mut context.outcome));
                 return gone(context);
@@ -108,10 +108,16 @@ impl Engine<'_> {
         }
     }
 
-    async fn attempt(&self, session: &mut Session, context: &mut Context, credential: &Credential) -> Result<Answer, Ended> {
+    async fn attempt(&mut self, session: &mut Session, context: &mut Context, credential: &Credential) -> Result<Answer, Ended> {
+        self.authorise(session, context).await?;
         let candidate = &self.pass.keys.candidate;
-        let forwarded = Forwarded { provider: &candidate.provider, credential, client: &session.req_header().headers };
-        let path = self.pass.target.at(&credential.endpoint.path);
+        let forwarded = Forwarded {
+            provider: &candidate.provider,
+            credential,
+            token: self.pass.keys.token.as_ref(),
+            client: &session.req_header().headers,
+        };
+        let path = self.pass.target.at(credential.base_path(&candidate.model));
         let head = forwarded.write(&self.method, &path, &self.framing(session));
         let attempt = Attempt {
             pool: &self.gateway.pool,
@@ -134,6 +140,17 @@ impl Engine<'_> {
         hold(head, lease, &self.gateway.pool, &mut waiting).await
     }
 
+    async fn authorise(&mut self, session: &mut Session, context: &mut Context) -> Result<(), Ended> {
+        let until = self.clocks(Instant::now()).header;
+        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+        match waiting.on(until, self.pass.keys.authorise(&context.live, &self.gateway.pool)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(denied)) => Err(attempt::no_token(&denied.to_string())),
+            Err(Interrupt::ClientGone) => Err(Ended::ClientGone),
+            Err(Interrupt::Deadline) => Err(attempt::no_token("it did not come in time")),
+        }
+    }
+
     fn framing(&self, session: &Session) -> Framing {
         let has_body = self.body.len_bytes > 0 || matches!(self.method, Method::POST | Method::PUT | Method::PATCH);
         match (is_web_socket(session), has_body) {
@@ -154,14 +171,14 @@ impl Engine<'_> {
     fn judge(&mut self, context: &mut Context, credential: &Credential, answer: &Answer) -> bool {
         let status = answer.head.status;
         let keys = &mut self.pass.keys;
-        let fault = keys.candidate.provider.dialect.fault(status, &answer.held);
+        let fault = keys.candidate.speech().dialect.fault(status, &answer.held);
         let fault = keys::fault(&fault, status, own::retry_after(&answer.head, &fault));
         let mut books = books(self.gateway, &context.live, &mut context.outcome);
         if status < 400 || fault.outcome.scope() == Scope::Request {
             keys.answered(&mut books, status);
             return false;
         }
-        let again = keys.learn(&mut books, fault);
+        let again = keys.renews(&mut books, &fault) || keys.learn(&mut books, fault);
         log::info!("{} {} with {}: {status}", context.request_id, keys.candidate.provider.name, credential.name);
         context.outcome.error_code = (!again).then(|| fault.outcome.label().to_owned());
         again
@@ -176,7 +193,8 @@ impl Engine<'_> {
 
     /// Passes an answer on as it is.
     async fn answer(&self, session: &mut Session, context: &mut Context, answer: Answer, credential: &Credential) -> pingora::Result<()> {
-        let Answer { head, held, rest } = answer;
+        let secret = self.pass.keys.token.as_ref().unwrap_or(&credential.secret);
+        let Answer { head, held, rest } = answer.without(secret);
         context.outcome.upstream_request_id = own::upstream_id(&head);
         context.outcome.status = head.status;
         let rest = match rest {

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 
-use crate::config::{Credential, Provider};
+use crate::config::{Credential, Provider, Secret};
 use crate::proxy::context::Context;
 use crate::proxy::headers as own;
 use crate::proxy::outgoing::{credential_header, field};
@@ -78,6 +78,8 @@ pub struct Forwarded<'a> {
     pub provider: &'a Provider,
     /// With which secret.
     pub credential: &'a Credential,
+    /// The access token that stands for it, where it is a service account.
+    pub token: Option<&'a Secret>,
     /// The client's headers.
     pub client: &'a HeaderMap,
 }
@@ -101,7 +103,7 @@ impl Forwarded<'_> {
         let of_provider = self.provider.headers.iter().copied().filter(|(name, _)| !self.client.contains_key(*name));
         let mut fields: Vec<(HeaderName, HeaderValue)> =
             fixed.into_iter().chain(of_provider).filter_map(|(name, value)| pair(name, value.as_bytes())).collect();
-        fields.extend(credential_header(self.provider, self.credential).and_then(|(name, value)| pair(name, &value)));
+        fields.extend(credential_header(self.provider.auth, self.credential, self.token).and_then(|(name, value)| pair(name, &value)));
         let forwarded = self.client.iter().filter(|(name, _)| is_forwarded(name.as_str()));
         fields.extend(forwarded.map(|(name, value)| (name.clone(), value.clone())));
         fields

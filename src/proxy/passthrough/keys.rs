@@ -1,11 +1,12 @@
 //! Which key a raw request goes with, and what its answer says of that key.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use heliostat_filters::fault::Fault;
+use heliostat_filters::fault::{Fault, FaultKind};
 
-use crate::config::{Candidate, Credential};
+use crate::config::{Candidate, Credential, Secret};
 use crate::live::Live;
 use crate::proxy::attempt::AttemptRecord;
 use crate::proxy::context::{Clocks, Outcome};
@@ -13,7 +14,9 @@ use crate::proxy::finish;
 use crate::proxy::problem::Problem;
 use crate::telemetry::Telemetry;
 use crate::upstream::health::{Cooldown, Probe};
+use crate::upstream::pool::Pool;
 use crate::upstream::select::{Ask, Pick, Used};
+use crate::upstream::token::Denied;
 use crate::upstream::verdict::{self, AttemptFault, History, Left, Outcome as Verdict, Scope, Step};
 
 /// The keys of one raw request: those tried, and the one in use.
@@ -25,6 +28,10 @@ pub struct Keys {
     pub clocks: Clocks,
     tried: Vec<usize>,
     current: Option<Current>,
+    /// The access token of the attempt under way, where its key is a service account.
+    pub token: Option<Secret>,
+    /// The key whose token was renewed because the provider refused it: that helps once.
+    renewed: Option<usize>,
     extra: u32,
 }
 
@@ -58,7 +65,7 @@ impl Keys {
     /// Before the first attempt.
     #[must_use]
     pub fn new(candidate: Candidate, clocks: Clocks) -> Self {
-        Self { candidate, clocks, tried: Vec::new(), current: None, extra: 0 }
+        Self { candidate, clocks, tried: Vec::new(), current: None, token: None, renewed: None, extra: 0 }
     }
 
     /// Chooses a key, by its index. Its attempt begins now.
@@ -85,6 +92,35 @@ impl Keys {
     /// The same key is tried again.
     pub fn again(&mut self, credential: usize) {
         self.current = Some(Current { index: credential, began: Instant::now(), _probe: None });
+    }
+
+    /// Gets the access token that stands for the key in use, where that is a service account.
+    ///
+    /// # Errors
+    /// None is granted.
+    pub async fn authorise(&mut self, live: &Live, pool: &Arc<Pool>) -> Result<(), Denied> {
+        let bearer = self.current().and_then(|credential| live.tokens.of(&self.candidate.provider, credential));
+        self.token = match bearer {
+            Some(bearer) => Some(bearer.token(pool).await?),
+            None => None,
+        };
+        Ok(())
+    }
+
+    /// Whether the provider refused not the key but its token: then another is asked for, once.
+    pub fn renews(&mut self, books: &mut Books<'_>, fault: &AttemptFault) -> bool {
+        let (Some(token), Some(credential)) = (&self.token, self.current()) else { return false };
+        let index = credential.index;
+        let Some(bearer) = books.live.tokens.of(&self.candidate.provider, credential) else { return false };
+        if fault.outcome != Verdict::Fault(FaultKind::Authentication) || self.renewed == Some(index) {
+            return false;
+        }
+        bearer.refused(token);
+        self.renewed = Some(index);
+        if let Some(current) = self.current.take() {
+            self.record(books, &current, fault.status.unwrap_or_default().to_string().into(), fault.outcome.label());
+        }
+        true
     }
 
     /// The key in use.

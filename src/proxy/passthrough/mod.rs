@@ -58,7 +58,7 @@ pub async fn admit(session: &mut Session, context: &mut Context, unknown: Proble
     let live = context.live.clone();
     let uri = &session.req_header().uri;
     let target = Target::read(uri.path(), uri.query(), &live.snapshot)?.ok_or(unknown)?;
-    context.dialect = target.provider.dialect;
+    context.dialect = target.provider.speaks(target.model().unwrap_or_default()).dialect;
     context.endpoint = Ask::PassThrough.name();
     let headers = &session.req_header().headers;
     let in_url = target.key.as_deref().or_else(|| headers::key_in_protocol(headers)).map(str::as_bytes);

@@ -83,6 +83,10 @@ pub async fn peer(gateway: &Gateway, context: &mut Context) -> pingora::Result<B
     if let Err(without) = keys.choose(&live) {
         return refuse(state, told(without));
     }
+    let patience = Duration::from_millis(keys.candidate.provider.timeouts.total_ms);
+    if !matches!(tokio::time::timeout(patience, keys.authorise(&live, &gateway.pool)).await, Ok(Ok(()))) {
+        return refuse(state, Problem::new(502, "upstream_authentication", "No access token is granted to the gateway's service account."));
+    }
     let Some(credential) = keys.current() else { return Error::e_explain(ErrorType::InternalError, "no key") };
     let timeouts = keys.candidate.provider.timeouts;
     let mut peer = match gateway.pool.native_peer(&credential.endpoint, &timeouts).await {
@@ -126,9 +130,10 @@ pub fn request(session: &Session, to: &mut RequestHeader, context: &mut Context)
         .into_iter()
         .filter_map(|name| Some((name.clone(), to.headers.get(&name)?.clone())))
         .collect();
-    let mut fields = Forwarded { provider: &keys.candidate.provider, credential, client: &state.client }.fields();
+    let mut fields =
+        Forwarded { provider: &keys.candidate.provider, credential, token: keys.token.as_ref(), client: &state.client }.fields();
     fields.push((header::CONNECTION, HeaderValue::from_static("close")));
-    let path = target.at(&credential.endpoint.path);
+    let path = target.at(credential.base_path(&keys.candidate.model));
     let mut fresh = RequestHeader::build(session.req_header().method.clone(), path.as_bytes(), Some(fields.len() + 2))?;
     fresh.set_version(http::Version::HTTP_11);
     fresh.insert_header(header::HOST, credential.endpoint.authority.as_str())?;
@@ -166,7 +171,7 @@ pub fn answer(gateway: &Gateway, session: &Session, answer: &ResponseHeader, con
     }
     let Some(Parts { keys, state, .. }) = parts(&mut context.pass) else { return Ok(()) };
     let mut books = books(gateway, &context.live, &mut context.outcome);
-    let fault = keys.candidate.provider.dialect.fault(status, b"");
+    let fault = keys.candidate.speech().dialect.fault(status, b"");
     let text = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
     let stated = wait::parse(text("retry-after-ms"), text("retry-after"), std::time::SystemTime::now());
     let fault = keys::fault(&fault, status, stated);
@@ -174,7 +179,7 @@ pub fn answer(gateway: &Gateway, session: &Session, answer: &ResponseHeader, con
         keys.answered(&mut books, status);
         return Ok(());
     }
-    if keys.learn(&mut books, fault) && !session.as_downstream().retry_buffer_truncated() {
+    if (keys.renews(&mut books, &fault) || keys.learn(&mut books, fault)) && !session.as_downstream().retry_buffer_truncated() {
         state.next_key = true;
         let mut error = Error::explain(ErrorType::HTTPStatus(status), "another key takes over").into_up();
         error.set_retry(true);

@@ -50,7 +50,7 @@ impl Target {
     /// Path and query at a base URL with this path.
     #[must_use]
     pub fn at(&self, base: &str) -> String {
-        let dialect = self.provider.dialect.name();
+        let dialect = self.provider.speech.dialect.name();
         let beside = BESIDE_VERSION.iter().find(|(name, _)| *name == dialect).map_or(&[][..], |(_, segments)| segments);
         let mut path = join(base, &self.rest, beside);
         if let Some(query) = &self.query {

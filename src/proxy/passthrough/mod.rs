@@ -47,7 +47,7 @@ enum Way {
     /// Through our own connections, with this body.
     Engine(Bytes),
     /// Through Pingora's native loop.
-    Native(native::State),
+    Native(Box<native::State>),
 }
 
 /// Admits a request for no endpoint of the gateway's own, if it is a raw one: who sends it, how it goes, which model it is for.
@@ -65,7 +65,7 @@ pub async fn admit(session: &mut Session, context: &mut Context, unknown: Proble
     context.client = accept::authenticate_by(accept::offered(headers).or(in_url), &live.snapshot)?.map(str::to_owned);
     let limits = &live.snapshot.limits;
     let way = match is_native(session) {
-        true => Way::Native(native::State::new(session, limits)?),
+        true => Way::Native(Box::new(native::State::new(session, limits)?)),
         // The bytes of a socket are no body.
         false if is_web_socket(session) => Way::Engine(Bytes::new()),
         false => Way::Engine(body::read_raw(session, limits.body_bytes).await?),

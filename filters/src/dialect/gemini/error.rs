@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn our_own_errors_are_read_as_what_they_are() {
-        for (status, kind) in [(401, FaultKind::Authentication), (429, FaultKind::RateLimited), (413, FaultKind::TooLarge)] {
+        for (status, kind) in [(401, FaultKind::Authentication), (429, FaultKind::RateLimited), (404, FaultKind::NotFound)] {
             let read = fault(status, &write(status, "It is \"so\"."));
             assert_eq!((read.kind, read.message.as_str()), (kind, "It is \"so\"."));
         }

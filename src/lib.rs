@@ -1,12 +1,15 @@
 //! Heliostat: a gateway between applications and AI model providers.
 
 pub mod admin;
+pub mod attend;
 pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod drain;
 pub mod listen;
 pub mod live;
+pub mod memory;
+pub mod notify;
 pub mod proxy;
 pub mod readiness;
 pub mod reload;

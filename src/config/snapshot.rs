@@ -322,6 +322,10 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Body of a raw request that is streamed and not held: an upload.
     pub upload_bytes: usize,
+    /// Until a request body has arrived whole, in milliseconds.
+    pub body_timeout_ms: u64,
+    /// All request bodies in flight together.
+    pub memory_bytes: u64,
     /// Header block.
     pub header_bytes: usize,
     /// Header fields.
@@ -345,6 +349,8 @@ impl Default for Limits {
         Self {
             body_bytes: 64 << 20,
             upload_bytes: 2 << 30,
+            body_timeout_ms: 120_000,
+            memory_bytes: 1 << 30,
             header_bytes: 64 << 10,
             header_fields: 100,
             images: 100,

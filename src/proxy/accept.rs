@@ -3,6 +3,7 @@
 use http::{HeaderMap, Method};
 use pingora_proxy::Session;
 
+use super::operation::Operation;
 use super::problem::Problem;
 use crate::config::{Limits, Snapshot};
 use crate::listen::head;
@@ -12,6 +13,8 @@ use crate::listen::head;
 pub enum Ask {
     /// `POST /v1/chat/completions`
     Chat,
+    /// `POST /v1/embeddings`
+    Embeddings,
     /// `GET /v1/models`
     Models,
     /// Anything else of a provider's API: `/{provider}/…`
@@ -24,6 +27,8 @@ pub enum Ask {
 const ENDPOINTS: &[(&str, Method, Ask)] = &[
     ("/v1/chat/completions", Method::POST, Ask::Chat),
     ("/chat/completions", Method::POST, Ask::Chat),
+    ("/v1/embeddings", Method::POST, Ask::Embeddings),
+    ("/embeddings", Method::POST, Ask::Embeddings),
     ("/v1/models", Method::GET, Ask::Models),
     ("/models", Method::GET, Ask::Models),
 ];
@@ -37,9 +42,20 @@ impl Ask {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Chat => "chat",
+            Self::Embeddings => "embeddings",
             Self::Models => "models",
             Self::PassThrough => "passthrough",
             Self::Health => "health",
+        }
+    }
+
+    /// The operation that providers are asked for, if this is one.
+    #[must_use]
+    pub const fn operation(self) -> Option<Operation> {
+        match self {
+            Self::Chat => Some(Operation::Chat),
+            Self::Embeddings => Some(Operation::Embeddings),
+            Self::Models | Self::PassThrough | Self::Health => None,
         }
     }
 }
@@ -54,7 +70,7 @@ pub fn endpoint(session: &Session) -> Result<Ask, Problem> {
     let mut of_path = ENDPOINTS.iter().filter(|(known, ..)| *known == path).peekable();
     if of_path.peek().is_none() {
         let message = format!(
-            "Unknown request URL: {} {path}. The gateway serves /v1/chat/completions and /v1/models, and a configured \
+            "Unknown request URL: {} {path}. The gateway serves /v1/chat/completions, /v1/embeddings and /v1/models, and a configured \
              provider's own API below /{{its name}}/.",
             head.method
         );

@@ -262,7 +262,7 @@ impl<'a> Failover<'a> {
             }
             Ok(Err(denied)) => Err(attempt::no_token(&denied.to_string())),
             Err(Interrupt::ClientGone) => Err(Ended::ClientGone),
-            Err(Interrupt::Deadline) => Err(attempt::no_token("it did not come in time")),
+            Err(Interrupt::Deadline | Interrupt::Stopping) => Err(attempt::no_token("it did not come in time")),
         }
     }
 
@@ -328,6 +328,8 @@ impl<'a> Failover<'a> {
             candidate,
             names: &prepared.translated.names,
             reply: &prepared.reply,
+            operation: self.call.operation,
+            wanted: prepared.wanted.as_ref(),
             same_dialect: prepared.same_dialect,
             stream: self.call.stream,
             total: self.call.clocks.total,

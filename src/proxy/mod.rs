@@ -12,6 +12,7 @@ mod exhausted;
 mod failover;
 mod finish;
 mod headers;
+mod operation;
 mod outgoing;
 mod passthrough;
 mod plan;
@@ -43,6 +44,7 @@ use self::problem::Problem;
 use crate::drain::Flights;
 use crate::listen::guard::HeadWatch;
 use crate::live::Live;
+use crate::memory::Memory;
 use crate::readiness::Readiness;
 use crate::telemetry::Telemetry;
 use crate::upstream::pool::Pool;
@@ -62,6 +64,8 @@ pub struct Gateway {
     pub readiness: Arc<Readiness>,
     /// Who is in flight.
     pub flights: Arc<Flights>,
+    /// What request bodies hold together.
+    pub memory: Arc<Memory>,
 }
 
 #[async_trait]
@@ -79,7 +83,8 @@ impl ProxyHttp for Gateway {
             call: None,
             pass: None,
             outcome: Outcome::default(),
-            _in_flight: self.flights.enter(),
+            in_flight: self.flights.enter(),
+            body_memory: self.memory.reserve(),
         }
     }
 
@@ -100,22 +105,24 @@ impl ProxyHttp for Gateway {
         let client = session.as_downstream_mut();
         client.set_write_timeout(Some(CLIENT_WRITE));
         client.set_pipelining_enabled(true);
-        if self.readiness.is_draining() {
-            client.set_keepalive(None);
-        }
         Ok(())
     }
 
     /// Answers what needs no provider; admits what does. `Ok(true)` is "answered".
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         match self.admit(session, context).await {
-            Ok(Ask::Chat | Ask::PassThrough) => return Ok(false),
+            Ok(Ask::Chat | Ask::Embeddings | Ask::PassThrough) => return Ok(false),
             Ok(Ask::Models) => reply::models(session, context).await?,
             Ok(Ask::Health) => {
                 let (status, body) = self.readiness.answer(session.req_header().uri.path()).unwrap_or((404, "{}\n"));
                 reply::json(session, context, status, body).await?;
             }
-            Err(problem) => reply::problem(session, context, &problem).await?,
+            Err(problem) => {
+                if let Some(reason) = problem.of_a_bound() {
+                    self.telemetry.rejected(reason);
+                }
+                reply::problem(session, context, &problem).await?;
+            }
         }
         Ok(true)
     }
@@ -220,12 +227,10 @@ impl Gateway {
             return Ok(ask);
         }
         context.client = accept::authenticate(&session.req_header().headers, &live.snapshot)?.map(str::to_owned);
-        if ask != Ask::Chat {
-            return Ok(ask);
-        }
-        let body = body::read(session, limits.body_bytes).await?;
+        let Some(operation) = ask.operation() else { return Ok(ask) };
+        let body = body::read(session, limits, &mut context.body_memory).await?;
         context.outcome.bytes_in = body.len() as u64;
-        let call = plan::chat(body, &session.req_header().headers, &live.snapshot, context.started)?;
+        let call = plan::call(operation, body, &session.req_header().headers, &live.snapshot, context.started)?;
         context.outcome.asked_model.clone_from(&call.asked);
         context.outcome.stream = call.stream;
         context.call = Some(call);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use heliostat_filters::dialect::openai::Tail;
 use heliostat_filters::json::Pieces;
 use http::{Method, StatusCode};
 use pingora_proxy::Session;
@@ -14,7 +15,7 @@ use crate::config::{Credential, Secret};
 use crate::proxy::attempt::{self, Attempt, AttemptClocks, Ended, Failure, Interrupt, Waiting};
 use crate::proxy::context::Context;
 use crate::proxy::problem::Problem;
-use crate::proxy::relay::RelayClocks;
+use crate::proxy::relay::{RelayClocks, Rest};
 use crate::proxy::{Gateway, headers as own, redact, relay, reply};
 use crate::upstream::head::Head;
 use crate::upstream::pool::{Lease, Pool};
@@ -147,7 +148,7 @@ impl Engine<'_> {
             Ok(Ok(())) => Ok(()),
             Ok(Err(denied)) => Err(attempt::no_token(&denied.to_string())),
             Err(Interrupt::ClientGone) => Err(Ended::ClientGone),
-            Err(Interrupt::Deadline) => Err(attempt::no_token("it did not come in time")),
+            Err(Interrupt::Deadline | Interrupt::Stopping) => Err(attempt::no_token("it did not come in time")),
         }
     }
 
@@ -217,15 +218,15 @@ impl Engine<'_> {
         if !context.outcome.stream {
             relay::own_time(&mut header, context)?;
         }
-        let client = session.as_downstream_mut();
-        client.write_response_header(Box::new(header)).await?;
+        reply::begin(session, context, header).await?;
         if !held.is_empty() {
-            client.write_response_body(held, rest.is_none()).await?;
+            session.as_downstream_mut().write_response_body(held, rest.is_none()).await?;
         }
         if let Some(lease) = rest {
             let clocks = self.clocks(Instant::now());
             let clocks = RelayClocks { total: clocks.first_content, stall: clocks.stall };
-            relay::remainder(session, context, lease, &self.gateway.pool, clocks).await?;
+            let rest = Rest { lease, tail: Tail::default() };
+            relay::remainder(session, context, rest, &self.gateway.pool, clocks).await?;
         }
         session.as_downstream_mut().finish_body().await
     }
@@ -243,7 +244,7 @@ async fn hold(head: Head, mut lease: Lease, pool: &Pool, waiting: &mut Waiting<'
                 return Ok(Answer { head, held: held.freeze(), rest: None });
             }
             Err(Interrupt::ClientGone) => return Err(Ended::ClientGone),
-            Ok(Err(_)) | Err(Interrupt::Deadline) => break,
+            Ok(Err(_)) | Err(Interrupt::Deadline | Interrupt::Stopping) => break,
         }
     }
     Ok(Answer { head, held: held.freeze(), rest: Some(lease) })

@@ -68,7 +68,7 @@ pub async fn admit(session: &mut Session, context: &mut Context, unknown: Proble
         true => Way::Native(Box::new(native::State::new(session, limits)?)),
         // The bytes of a socket are no body.
         false if is_web_socket(session) => Way::Engine(Bytes::new()),
-        false => Way::Engine(body::read_raw(session, limits.body_bytes).await?),
+        false => Way::Engine(body::read_raw(session, limits, &mut context.body_memory).await?),
     };
     let model = model(&target, &way, &session.req_header().headers, limits)?;
     context.outcome.asked_model = model.chars().take(256).collect();

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use pingora_proxy::Session;
 
 use super::headers;
+use crate::drain;
 use crate::proxy::context::Context;
 use crate::proxy::headers as own;
 use crate::upstream::head::Head;
@@ -35,6 +36,7 @@ pub async fn relay(session: &mut Session, context: &mut Context, head: &Head, mu
     loop {
         let event = tokio::select! {
             bytes = client.read_request_body() => bytes?.map_or(Event::Ended, Event::Client),
+            () = drain::cut() => Event::Ended,
             bytes = lease.connection.next_body() => bytes.ok().flatten().map_or(Event::Ended, Event::Provider),
         };
         match event {

@@ -29,6 +29,7 @@ mod images;
 mod limits;
 mod listen;
 mod memory;
+mod passthrough;
 mod readme;
 mod reload;
 mod service;

@@ -35,6 +35,7 @@ const ROOT: &[&str] = &[
 ];
 const LIMITS: &[&str] = &[
     "body_bytes",
+    "upload_bytes",
     "body_timeout_ms",
     "memory_bytes",
     "header_bytes",
@@ -158,6 +159,7 @@ fn limits(root: &Section<'_>) -> Limits {
     let mut limits = Limits::default();
     if let Some(section) = root.get("limits").and_then(|field| field.section(LIMITS)) {
         section.size("body_bytes", 1..=4 << 30, &mut limits.body_bytes);
+        section.size("upload_bytes", 1..=1 << 40, &mut limits.upload_bytes);
         section.milliseconds("body_timeout_ms", 1, &mut limits.body_timeout_ms);
         if let Some(bytes) = section.get("memory_bytes").and_then(|field| field.integer(1..=MAX_MEMORY)) {
             limits.memory_bytes = bytes;

@@ -323,6 +323,8 @@ pub struct Concurrency {
 pub struct Limits {
     /// Request body.
     pub body_bytes: usize,
+    /// Body of a raw request that is streamed and not held: an upload.
+    pub upload_bytes: usize,
     /// Until a request body has arrived whole, in milliseconds.
     pub body_timeout_ms: u64,
     /// All request bodies in flight together.
@@ -349,6 +351,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: 64 << 20,
+            upload_bytes: 2 << 30,
             body_timeout_ms: 120_000,
             memory_bytes: 1 << 30,
             header_bytes: 64 << 10,

@@ -17,6 +17,8 @@ pub enum Ask {
     Embeddings,
     /// `GET /v1/models`
     Models,
+    /// Anything else of a provider's API: `/{provider}/…`
+    PassThrough,
     /// Liveness or readiness.
     Health,
 }
@@ -42,6 +44,7 @@ impl Ask {
             Self::Chat => "chat",
             Self::Embeddings => "embeddings",
             Self::Models => "models",
+            Self::PassThrough => "passthrough",
             Self::Health => "health",
         }
     }
@@ -52,7 +55,7 @@ impl Ask {
         match self {
             Self::Chat => Some(Operation::Chat),
             Self::Embeddings => Some(Operation::Embeddings),
-            Self::Models | Self::Health => None,
+            Self::Models | Self::PassThrough | Self::Health => None,
         }
     }
 }
@@ -66,8 +69,11 @@ pub fn endpoint(session: &Session) -> Result<Ask, Problem> {
     let path = head.uri.path().trim_end_matches('/');
     let mut of_path = ENDPOINTS.iter().filter(|(known, ..)| *known == path).peekable();
     if of_path.peek().is_none() {
-        let message =
-            format!("Unknown request URL: {} {path}. The gateway serves /v1/chat/completions, /v1/embeddings and /v1/models.", head.method);
+        let message = format!(
+            "Unknown request URL: {} {path}. The gateway serves /v1/chat/completions, /v1/embeddings and /v1/models, and a configured \
+             provider's own API below /{{its name}}/.",
+            head.method
+        );
         return Err(Problem::new(404, "unknown_url", message));
     }
     let found = of_path.find(|(_, method, _)| *method == head.method || (*method == Method::GET && head.method == Method::HEAD));
@@ -109,14 +115,27 @@ pub fn bounds(headers: &HeaderMap, limits: &Limits) -> Result<(), Problem> {
 /// # Errors
 /// 401 without a key, or with an unknown one.
 pub fn authenticate<'s>(headers: &HeaderMap, snapshot: &'s Snapshot) -> Result<Option<&'s str>, Problem> {
-    if snapshot.client_keys.is_empty() {
-        return Ok(None);
-    }
-    let offered = KEY_HEADERS.iter().find_map(|(name, scheme)| {
+    authenticate_by(offered(headers), snapshot)
+}
+
+/// The key a client sent in one of the headers that its SDK may use.
+#[must_use]
+pub fn offered(headers: &HeaderMap) -> Option<&[u8]> {
+    KEY_HEADERS.iter().find_map(|(name, scheme)| {
         let value = headers.get(*name)?.as_bytes();
         let (before, key) = value.split_at_checked(scheme.len())?;
         before.eq_ignore_ascii_case(scheme.as_bytes()).then_some(key)
-    });
+    })
+}
+
+/// Checks the key a client offered, wherever it came from.
+///
+/// # Errors
+/// As [`authenticate`].
+pub fn authenticate_by<'s>(offered: Option<&[u8]>, snapshot: &'s Snapshot) -> Result<Option<&'s str>, Problem> {
+    if snapshot.client_keys.is_empty() {
+        return Ok(None);
+    }
     let Some(offered) = offered else {
         let message = "You didn't provide an API key. Send one of the gateway's client keys as Authorization: Bearer KEY.";
         return Err(Problem::new(401, "missing_api_key", message));

@@ -13,7 +13,7 @@ use heliostat_filters::usage::Usage;
 use pingora_proxy::Session;
 
 use super::pump::{self, Pump};
-use crate::config::{Candidate, Credential};
+use crate::config::{Candidate, Credential, Timeouts};
 use crate::upstream::connect::ConnectError;
 use crate::upstream::connection::{Pieces, Sent};
 use crate::upstream::head::Head;
@@ -44,6 +44,8 @@ pub struct Attempt<'a> {
     pub same_dialect: bool,
     /// Never use a pooled connection: the last one was stale.
     pub fresh: bool,
+    /// Asks for another protocol (WebSocket), which only HTTP/1.1 can.
+    pub upgrade: bool,
     /// Its clocks.
     pub clocks: AttemptClocks,
 }
@@ -178,8 +180,7 @@ impl Attempt<'_> {
     /// [`Ended`].
     pub async fn run(&self, session: &mut Session, pump: Option<Pump>, waited: &mut Duration) -> Result<Ready, Ended> {
         let mut waiting = Waiting { session, waited };
-        let mut lease = self.connect(&mut waiting).await?;
-        let head = self.exchange(&mut lease, &mut waiting).await?;
+        let (head, lease) = self.open(&mut waiting).await?;
         if !(200..300).contains(&head.status) {
             return Err(self.refused(head, lease, &mut waiting).await);
         }
@@ -189,9 +190,24 @@ impl Attempt<'_> {
         }
     }
 
+    /// Sends the request and reads the head of the answer, whatever its status.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub async fn open(&self, waiting: &mut Waiting<'_>) -> Result<(Head, Lease), Ended> {
+        let mut lease = self.connect(waiting).await?;
+        let head = self.exchange(&mut lease, waiting).await?;
+        Ok((head, lease))
+    }
+
+    async fn lease(&self, timeouts: &Timeouts) -> Result<Lease, ConnectError> {
+        let endpoint = &self.credential.endpoint;
+        if self.upgrade { self.pool.lease_http1(endpoint, timeouts).await } else { self.pool.lease(endpoint, timeouts, self.fresh).await }
+    }
+
     async fn connect(&self, waiting: &mut Waiting<'_>) -> Result<Lease, Ended> {
         let timeouts = &self.candidate.provider.timeouts;
-        let leased = waiting.on(self.clocks.header, self.pool.lease(&self.credential.endpoint, timeouts, self.fresh)).await;
+        let leased = waiting.on(self.clocks.header, self.lease(timeouts)).await;
         match leased.map_err(|interrupt| interrupt.ended(Phase::Connect))? {
             Ok(lease) => Ok(lease),
             Err(error) => Err(unreachable(&error)),

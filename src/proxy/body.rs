@@ -29,6 +29,14 @@ const LINGER: Duration = Duration::from_secs(2);
 /// that stops sending, or takes too long; 400 for one that announced more than it sent; 415 for a compressed body.
 pub async fn read(session: &mut Session, limits: &Limits, memory: &mut Reservation) -> Result<Bytes, Problem> {
     refuse_encoded(session)?;
+    read_raw(session, limits, memory).await
+}
+
+/// The same for a body that nobody here looks into: it may be compressed.
+///
+/// # Errors
+/// As [`read`], but for 415.
+pub async fn read_raw(session: &mut Session, limits: &Limits, memory: &mut Reservation) -> Result<Bytes, Problem> {
     let announced = announced_bytes(session);
     if announced.is_some_and(|length| length > limits.body_bytes as u64) {
         return Err(too_large(limits.body_bytes));
@@ -95,11 +103,15 @@ fn refuse_encoded(session: &Session) -> Result<(), Problem> {
     }
 }
 
-fn announced_bytes(session: &Session) -> Option<u64> {
+/// The length the client announced, if any.
+#[must_use]
+pub fn announced_bytes(session: &Session) -> Option<u64> {
     session.req_header().headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-fn expects_continue(session: &Session) -> bool {
+/// Whether the client waits for a word before it sends its body.
+#[must_use]
+pub fn expects_continue(session: &Session) -> bool {
     let head = session.req_header();
     head.version == Version::HTTP_11
         && head.headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))

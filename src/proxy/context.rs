@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use heliostat_filters::dialect::Dialect;
 use heliostat_filters::json::Document;
 use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
 
 use super::attempt::AttemptRecord;
 use super::operation::Operation;
+use super::passthrough::Pass;
 use crate::config::Candidate;
 use crate::drain::InFlight;
 use crate::live::Live;
@@ -24,10 +26,14 @@ pub struct Context {
     pub started: Instant,
     /// The endpoint, for logs and metrics: `chat`, `embeddings`, `models`, `other`.
     pub endpoint: &'static str,
+    /// The client's dialect: errors are told in it.
+    pub dialect: &'static dyn Dialect,
     /// The name of the client's key.
     pub client: Option<String>,
     /// What to send, once admitted.
     pub call: Option<Call>,
+    /// A raw request, once admitted.
+    pub pass: Option<Box<Pass>>,
     /// What happened.
     pub outcome: Outcome,
     /// Counts the request as in flight until it is dropped.

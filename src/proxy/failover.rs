@@ -317,6 +317,7 @@ impl<'a> Failover<'a> {
             body: &prepared.translated.body,
             same_dialect: prepared.same_dialect,
             fresh: tried.history.replayed,
+            upgrade: false,
             clocks: self.clocks(candidate, began),
         };
         let pump = self.call.stream.then(|| self.pump(candidate, prepared));

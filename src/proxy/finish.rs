@@ -31,7 +31,7 @@ pub fn report(gateway: &Gateway, session: &Session, error: Option<&pingora::Erro
         trace: trace.as_ref(),
         client: context.client.as_deref(),
         client_address: session.client_addr().and_then(|address| Some(address.as_inet()?.ip().to_canonical())),
-        dialect: super::prepare::CLIENT_DIALECT,
+        dialect: context.dialect.name(),
         endpoint: context.endpoint,
         asked_model: &outcome.asked_model,
         served: outcome.attempts.iter().rfind(|record| !record.credential.is_empty()).map(served),

@@ -19,7 +19,7 @@ const COMES_BACK: &[&str] =
     &["x-ratelimit-", "anthropic-ratelimit-", "retry-after", "retry-after-ms", "openai-processing-ms", "openai-version", "x-should-retry"];
 
 /// Headers a provider names its request with.
-const UPSTREAM_IDS: &[&str] = &["x-request-id", "request-id", "x-goog-request-id"];
+pub const UPSTREAM_IDS: &[&str] = &["x-request-id", "request-id", "x-goog-request-id"];
 
 /// A header block with what every answer carries.
 ///
@@ -28,9 +28,15 @@ const UPSTREAM_IDS: &[&str] = &["x-request-id", "request-id", "x-goog-request-id
 pub fn base(status: u16, context: &Context) -> pingora::Result<ResponseHeader> {
     let mut header = ResponseHeader::build(status, Some(16))?;
     header.insert_header("x-request-id", &context.request_id)?;
+    if context.dialect.name() == "anthropic" {
+        // The name that its clients know.
+        header.insert_header("request-id", &context.request_id)?;
+    }
     if let Some((provider, model)) = &context.outcome.served_by {
         insert(&mut header, "x-heliostat-provider", provider)?;
-        insert(&mut header, "x-heliostat-model", model)?;
+        if !model.is_empty() {
+            insert(&mut header, "x-heliostat-model", model)?;
+        }
     }
     if !context.outcome.attempts.is_empty() {
         insert(&mut header, "x-heliostat-attempts", &list(context.outcome.attempts.iter().map(attempt)))?;
@@ -73,11 +79,12 @@ pub fn retry_after(head: &Head, fault: &Fault) -> Option<Duration> {
     stated.or_else(|| fault.retry_after_ms.and_then(wait::from_ms))
 }
 
-/// `openai/gpt-4o#OPENAI_KEY_PRIMARY;529;12ms`
+/// `openai/gpt-4o#OPENAI_KEY_PRIMARY;529;12ms`; without a slash where the model is not known.
 fn attempt(record: &AttemptRecord) -> String {
     let AttemptRecord { provider, model, credential, word, took, .. } = record;
     let hash = if credential.is_empty() { "" } else { "#" };
-    format!("{provider}/{model}{hash}{credential};{word};{}ms", took.as_millis())
+    let slash = if model.is_empty() { "" } else { "/" };
+    format!("{provider}{slash}{model}{hash}{credential};{word};{}ms", took.as_millis())
 }
 
 fn loss(loss: &Loss) -> String {

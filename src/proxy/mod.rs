@@ -1,6 +1,7 @@
 //! The life of a request in Pingora's phases. Each phase is a few lines that call, in order:
 //! [`accept`] → [`body`] → [`plan`] → [`failover`] (over [`attempt`]s) → [`commit`] and [`relay`] → [`finish`]. [`reply`] renders the
-//! gateway's own answers, [`exhausted`] what is said when nothing is left.
+//! gateway's own answers, [`exhausted`] what is said when nothing is left. [`passthrough`] carries what is
+//! for no endpoint of the gateway's own but for a provider's.
 
 pub(crate) mod accept;
 mod attempt;
@@ -13,6 +14,7 @@ mod finish;
 mod headers;
 mod operation;
 mod outgoing;
+mod passthrough;
 mod plan;
 mod prepare;
 pub(crate) mod problem;
@@ -27,12 +29,17 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use bytes::Bytes;
+use heliostat_filters::dialect::openai::OpenAi;
+use pingora::Error;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
-use pingora_proxy::{ProxyHttp, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use self::accept::Ask;
 use self::context::{Context, Outcome};
 use self::failover::{End, Failover};
+use self::passthrough::native;
 use self::problem::Problem;
 use crate::drain::Flights;
 use crate::listen::guard::HeadWatch;
@@ -71,8 +78,10 @@ impl ProxyHttp for Gateway {
             request_id: String::new(),
             started: Instant::now(),
             endpoint: "other",
+            dialect: &OpenAi,
             client: None,
             call: None,
+            pass: None,
             outcome: Outcome::default(),
             in_flight: self.flights.enter(),
             body_memory: self.memory.reserve(),
@@ -102,7 +111,7 @@ impl ProxyHttp for Gateway {
     /// Answers what needs no provider; admits what does. `Ok(true)` is "answered".
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         match self.admit(session, context).await {
-            Ok(Ask::Chat | Ask::Embeddings) => return Ok(false),
+            Ok(Ask::Chat | Ask::Embeddings | Ask::PassThrough) => return Ok(false),
             Ok(Ask::Models) => reply::models(session, context).await?,
             Ok(Ask::Health) => {
                 let (status, body) = self.readiness.answer(session.req_header().uri.path()).unwrap_or((404, "{}\n"));
@@ -121,6 +130,9 @@ impl ProxyHttp for Gateway {
     /// Runs the attempts. Ours and not Pingora's loop: that one replays at most 64 KiB of a body, and cannot look into a 200 before it
     /// commits. `Ok(false)` is "answered".
     async fn proxy_upstream_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
+        if let Some(pass) = context.pass.take() {
+            return passthrough::serve(self, session, context, pass).await;
+        }
         let Some(call) = context.call.take() else { return Ok(false) };
         let live = context.live.clone();
         match Failover::new(self, &live, &call).run(session, context).await? {
@@ -134,9 +146,56 @@ impl ProxyHttp for Gateway {
         Ok(false)
     }
 
-    /// Never reached: every request is answered before.
-    async fn upstream_peer(&self, _session: &mut Session, _context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
-        pingora::Error::e_explain(pingora::ErrorType::InternalError, "no request goes through the native loop")
+    // What follows runs for uploads, which alone go through the native loop.
+
+    async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+        native::peer(self, context).await
+    }
+
+    fn fail_to_connect(&self, _session: &mut Session, _peer: &HttpPeer, context: &mut Context, error: Box<Error>) -> Box<Error> {
+        native::unreachable(self, context, error)
+    }
+
+    async fn upstream_request_filter(&self, session: &mut Session, to: &mut RequestHeader, context: &mut Context) -> pingora::Result<()> {
+        native::request(session, to, context)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        native::body(body.as_ref(), context)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        answer: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        native::answer(self, session, answer, context)
+    }
+
+    async fn response_filter(&self, _session: &mut Session, answer: &mut ResponseHeader, context: &mut Context) -> pingora::Result<()> {
+        native::rewrite(answer, context)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        context: &mut Context,
+        _reused: bool,
+    ) -> Box<Error> {
+        native::broken(self, session, context, error)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
+        native::failed(self, session, error, context).await
     }
 
     fn suppress_error_log(&self, _session: &Session, _context: &Context, _error: &pingora::Error) -> bool {
@@ -158,7 +217,10 @@ impl Gateway {
         accept::bounds(&session.req_header().headers, limits)?;
         let ask = match self.readiness.answer(session.req_header().uri.path()) {
             Some(_) => Ask::Health,
-            None => accept::endpoint(session)?,
+            None => match accept::endpoint(session) {
+                Err(problem) if problem.status == 404 => return passthrough::admit(session, context, problem).await,
+                asked => asked?,
+            },
         };
         context.endpoint = ask.name();
         if ask == Ask::Health {

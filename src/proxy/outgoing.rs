@@ -62,12 +62,8 @@ impl Outgoing<'_> {
     }
 
     fn authenticate(&self, head: &mut Vec<u8>) {
-        let secret = self.token.unwrap_or(&self.credential.secret).expose().as_bytes();
-        let auth = if self.token.is_some() { Auth::Bearer } else { self.candidate.provider.auth };
-        match auth {
-            Auth::Bearer if !secret.is_empty() => field(head, "authorization", &[b"Bearer ", secret].concat()),
-            Auth::Header(name) if !secret.is_empty() => field(head, name, secret),
-            _ => {}
+        if let Some((name, value)) = credential_header(self.candidate.provider.auth, self.credential, self.token) {
+            field(head, name, &value);
         }
     }
 
@@ -90,7 +86,21 @@ impl Outgoing<'_> {
     }
 }
 
-fn field(head: &mut Vec<u8>, name: &str, value: &[u8]) {
+/// The header that carries a credential, or the access token that stands for it, if there is anything to carry.
+#[must_use]
+pub fn credential_header(auth: Auth, credential: &Credential, token: Option<&Secret>) -> Option<(&'static str, Vec<u8>)> {
+    let secret = token.unwrap_or(&credential.secret).expose().as_bytes();
+    match auth {
+        _ if secret.is_empty() => None,
+        _ if token.is_some() => Some(("authorization", [b"Bearer ", secret].concat())),
+        Auth::Bearer => Some(("authorization", [b"Bearer ", secret].concat())),
+        Auth::Header(name) => Some((name, secret.to_vec())),
+        Auth::None => None,
+    }
+}
+
+/// Writes one header field.
+pub fn field(head: &mut Vec<u8>, name: &str, value: &[u8]) {
     head.extend_from_slice(name.as_bytes());
     head.extend_from_slice(b": ");
     head.extend_from_slice(value);

@@ -110,7 +110,11 @@ fn check_images(document: &Document, limits: &Limits) -> Result<(), Problem> {
     Ok(())
 }
 
-fn clocks(headers: &HeaderMap, candidates: &[Candidate], now: Instant) -> Result<Clocks, Problem> {
+/// The clocks of a request: the first candidate's, shortened by what the client said of its own.
+///
+/// # Errors
+/// 400 for a header that is no number.
+pub fn clocks(headers: &HeaderMap, candidates: &[Candidate], now: Instant) -> Result<Clocks, Problem> {
     let total_ms = candidates.first().map_or(0, |candidate| candidate.provider.timeouts.total_ms);
     let total = Duration::from_millis(total_ms);
     let mut first_byte = total;

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use heliostat_filters::dialect::openai::{ErrorText, error_body};
+use heliostat_filters::dialect::Dialect;
+use heliostat_filters::dialect::openai::ErrorText;
 use heliostat_filters::json::ScanError;
 use heliostat_filters::refusal::Refusal;
 
@@ -70,15 +71,11 @@ impl Problem {
         OF_BOUNDS.iter().find(|known| self.code.as_deref() == Some(**known)).copied()
     }
 
-    /// The body in OpenAI's shape.
+    /// The body in the client's dialect.
     #[must_use]
-    pub fn openai_body(&self) -> Bytes {
-        error_body(ErrorText {
-            message: &self.message,
-            kind: openai_type(self.status),
-            param: self.param.as_deref(),
-            code: self.code.as_deref(),
-        })
+    pub fn body(&self, dialect: &dyn Dialect) -> Bytes {
+        let (param, code) = (self.param.as_deref(), self.code.as_deref());
+        dialect.error(self.status, ErrorText { message: &self.message, kind: openai_type(self.status), param, code })
     }
 }
 

@@ -211,14 +211,18 @@ async fn begin_stream(session: &mut Session, context: &mut Context, streaming: &
 }
 
 /// What is left of a reply too long to be held.
-struct Rest {
-    lease: Lease,
+pub struct Rest {
+    /// The connection.
+    pub lease: Lease,
     /// The end of what has been sent.
-    tail: Tail,
+    pub tail: Tail,
 }
 
 /// Sends what is left of a reply too long to be held, and notes the usage at its end.
-async fn remainder(session: &mut Session, context: &mut Context, rest: Rest, pool: &Pool, clocks: RelayClocks) -> pingora::Result<()> {
+///
+/// # Errors
+/// The client cannot be written to, or the provider broke off.
+pub async fn remainder(session: &mut Session, context: &mut Context, rest: Rest, pool: &Pool, clocks: RelayClocks) -> pingora::Result<()> {
     let Rest { mut lease, mut tail } = rest;
     loop {
         let until = clocks.total.min(Instant::now() + clocks.stall);
@@ -259,7 +263,10 @@ fn cut(context: &mut Context, why: &str) -> pingora::Result<()> {
 }
 
 /// Frames a body of unknown length: chunks for HTTP/1.1, the end of the connection for 1.0, frames for HTTP/2.
-fn unsized_body(session: &mut Session, header: &mut pingora::http::ResponseHeader) -> pingora::Result<()> {
+///
+/// # Errors
+/// None in practice.
+pub fn unsized_body(session: &mut Session, header: &mut pingora::http::ResponseHeader) -> pingora::Result<()> {
     match session.req_header().version {
         Version::HTTP_11 => header.insert_header("transfer-encoding", "chunked"),
         Version::HTTP_2 => Ok(()),
@@ -270,7 +277,11 @@ fn unsized_body(session: &mut Session, header: &mut pingora::http::ResponseHeade
     }
 }
 
-fn own_time(header: &mut pingora::http::ResponseHeader, context: &Context) -> pingora::Result<()> {
+/// Adds the time spent in the gateway itself.
+///
+/// # Errors
+/// None in practice.
+pub fn own_time(header: &mut pingora::http::ResponseHeader, context: &Context) -> pingora::Result<()> {
     let own = context.started.elapsed().saturating_sub(context.outcome.upstream_wait);
     header.insert_header("x-heliostat-own-us", own.as_micros().to_string())
 }

@@ -31,7 +31,7 @@ pub async fn problem(session: &mut Session, context: &mut Context, problem: &Pro
     if problem.close {
         session.as_downstream_mut().set_keepalive(None);
     }
-    send(session, context, header, "application/json", problem.openai_body()).await?;
+    send(session, context, header, "application/json", problem.body(context.dialect)).await?;
     if problem.close {
         body::discard(session).await;
     }

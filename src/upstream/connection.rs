@@ -19,6 +19,10 @@ use super::head::Head;
 const READ_BYTES: usize = 16 * 1024;
 /// The longest response head we accept.
 const HEAD_LIMIT_BYTES: usize = 64 * 1024;
+/// How much of an upgraded connection is taken in while it takes nothing itself.
+const AHEAD_BYTES: usize = 1 << 20;
+/// The status of an upgraded connection: what follows is not HTTP.
+const SWITCHING: u16 = 101;
 /// Slices handed to one vectored write.
 const WRITE_SLICES: usize = 16;
 
@@ -63,14 +67,14 @@ impl Connection {
         Ok(sent)
     }
 
-    /// Reads the head of the answer, skipping 1xx.
+    /// Reads the head of the answer, skipping 1xx but for 101, whose body is all that follows.
     ///
     /// # Errors
     /// The connection ended or broke before a whole head; or the head is not HTTP (`InvalidData`).
     pub async fn read_head(&mut self) -> io::Result<Head> {
         loop {
             if let Some(head) = Head::take(&mut self.buffer)? {
-                if head.is_informational() {
+                if head.is_informational() && head.status != SWITCHING {
                     continue;
                 }
                 let framing = Framing::of(&head)?;
@@ -85,6 +89,42 @@ impl Connection {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
+    }
+
+    /// Writes bytes of an upgraded connection. Takes in what arrives meanwhile: two sides that both write must not wait for each other.
+    ///
+    /// # Errors
+    /// The connection ended or broke.
+    pub async fn write_upgraded(&mut self, mut bytes: Bytes) -> io::Result<()> {
+        self.reusable = false;
+        std::future::poll_fn(|cx| self.poll_write_upgraded(cx, &mut bytes)).await
+    }
+
+    fn poll_write_upgraded(&mut self, cx: &mut Context<'_>, bytes: &mut Bytes) -> Poll<io::Result<()>> {
+        while !bytes.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => bytes.advance(written),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    while self.buffer.len() < AHEAD_BYTES {
+                        match self.poll_fill(cx) {
+                            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                            Poll::Ready(Ok(_)) => {}
+                            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                            Poll::Pending => break,
+                        }
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// The answer has no body, whatever its head says: it answers HEAD.
+    pub fn without_body(&mut self) {
+        self.body = Body::finished();
     }
 
     /// Whether any byte of the answer has arrived.

@@ -106,6 +106,24 @@ impl Exchange {
         }
     }
 
+    /// The answer has no body, whatever its head says: it answers HEAD. (HTTP/2 ends such an answer with its head.)
+    pub fn without_body(&mut self) {
+        if let Wire::Http1(connection) = &mut self.wire {
+            connection.without_body();
+        }
+    }
+
+    /// Writes to a connection that has been upgraded to another protocol.
+    ///
+    /// # Errors
+    /// The connection broke, or it is HTTP/2, which is never upgraded.
+    pub async fn write_upgraded(&mut self, bytes: Bytes) -> io::Result<()> {
+        match &mut self.wire {
+            Wire::Http1(connection) => connection.write_upgraded(bytes).await,
+            Wire::Http2(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Whether any byte of the answer has arrived.
     #[must_use]
     pub fn has_received(&self) -> bool {

@@ -56,6 +56,9 @@ impl Framing {
         let said_keep = has_token(head, "connection", "keep-alive");
         let keep_alive = !said_close && (head.http_1_1 || said_keep);
         let length = content_length(head)?;
+        if head.status == 101 {
+            return Ok(Self { body: Body::UntilClose, keep_alive: false });
+        }
         if matches!(head.status, 204 | 304) {
             return Ok(Self { body: Body::finished(), keep_alive });
         }

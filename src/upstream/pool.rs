@@ -103,6 +103,15 @@ impl Pool {
         Ok(Lease::new(Connection::new(stream), host))
     }
 
+    /// A new HTTP/1.1 connection, whatever the endpoint prefers: one that is to be upgraded to another protocol.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn lease_http1(&self, endpoint: &Endpoint, timeouts: &Timeouts) -> Result<Lease, ConnectError> {
+        let transport = Transport { http2: false, ..endpoint.transport.clone() };
+        self.lease(&Endpoint { transport, ..endpoint.clone() }, timeouts, true).await
+    }
+
     /// A connection to this very address, encrypted under `tls_name` where one is given: for whoever has looked the host up, and may not
     /// go anywhere else.
     ///

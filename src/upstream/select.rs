@@ -165,10 +165,11 @@ pub struct Used<'a> {
     pub model: &'a str,
 }
 
-/// Whether a credential is meant for a model: it has a weight, and its list, if any, names the model.
+/// Whether a credential is meant for a model: it has a weight, and its list, if any, names the model. An empty model is one that
+/// nobody could see, in a raw request: any credential will do.
 #[must_use]
 pub fn serves(credential: &Credential, model: &str) -> bool {
-    credential.weight > 0.0 && credential.takes(model)
+    credential.weight > 0.0 && (model.is_empty() || credential.takes(model))
 }
 
 /// The untried credentials of a candidate, by standing.

@@ -83,6 +83,15 @@ impl Connection {
         line.split(' ').nth(1).unwrap_or_default().to_owned()
     }
 
+    /// Reads a response head of any status.
+    pub async fn interim_head(&mut self) -> Head {
+        let block = within("a head", self.block()).await.expect("an answer");
+        let mut fields = [httparse::EMPTY_HEADER; 128];
+        let mut response = httparse::Response::new(&mut fields);
+        response.parse(&block).expect("a well-formed response head");
+        Head { line: response.code.unwrap_or_default().to_string(), headers: owned(response.headers) }
+    }
+
     /// Reads a response head, interim answers (1xx) skipped; `None` when the peer closed instead of answering.
     pub async fn response_head(&mut self) -> Option<Head> {
         loop {

@@ -75,6 +75,12 @@ pub trait Dialect: Sync + Send + std::fmt::Debug {
 
     /// Reads an error status with its body (at most 64 KiB of it; may be HTML, empty, or anything).
     fn fault(&self, status: u16, body: &[u8]) -> Fault;
+
+    /// The body of an error of the gateway's own, for a client of this dialect. `error` is in OpenAI's terms, which is the default.
+    fn error(&self, status: u16, error: openai::ErrorText<'_>) -> Bytes {
+        let _ = status;
+        openai::error_body(error)
+    }
 }
 
 /// The refusal of an operation that a dialect does not have here.

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, FaultKind};
 
@@ -64,6 +65,25 @@ pub(super) fn of(status: Option<u16>, error: &ErrorBody<'_>) -> Fault {
     Fault { kind: kind.refine(code, message), ..Fault::new(status, code.or(error.kind.as_deref()), message) }
 }
 
+/// An error of the gateway's own: `{"type":"error","error":{"type","message"}}`. The type is the status's, else its class's.
+pub(super) fn write(status: u16, message: &str) -> Bytes {
+    #[derive(Serialize)]
+    struct Out<'a> {
+        #[serde(rename = "type")]
+        kind: &'a str,
+        message: &'a str,
+    }
+    #[derive(Serialize)]
+    struct Envelope<'a> {
+        #[serde(rename = "type")]
+        kind: &'a str,
+        error: Out<'a>,
+    }
+    let of_class = if status >= 500 { "api_error" } else { "invalid_request_error" };
+    let kind = TYPES.iter().find(|(_, known, _)| *known == status).map_or(of_class, |(name, _, _)| name);
+    serde_json::to_vec(&Envelope { kind: "error", error: Out { kind, message } }).unwrap_or_default().into()
+}
+
 /// A body or an event that is not what the API documents.
 pub(super) fn unreadable(what: &str) -> Fault {
     Fault::new(502, None, &format!("The provider's answer cannot be read: {what}"))
@@ -71,8 +91,18 @@ pub(super) fn unreadable(what: &str) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::fault;
+    use super::{fault, write};
     use crate::fault::FaultKind;
+
+    #[test]
+    fn our_own_errors_are_read_as_what_they_are() {
+        for (status, kind) in
+            [(401, FaultKind::Authentication), (429, FaultKind::RateLimited), (418, FaultKind::BadRequest), (502, FaultKind::Server)]
+        {
+            let read = fault(status, &write(status, "It is \"so\"."));
+            assert_eq!((read.kind, read.message.as_str()), (kind, "It is \"so\"."));
+        }
+    }
 
     #[test]
     fn type_status_code_and_text_tell_the_kind() {

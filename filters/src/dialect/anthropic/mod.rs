@@ -19,6 +19,7 @@ mod usage;
 
 use bytes::Bytes;
 
+use super::openai::ErrorText;
 use super::{Dialect, Names, Target, Translated};
 use crate::chat::{ChatRequest, Reply, StreamReader};
 use crate::fault::Fault;
@@ -51,5 +52,9 @@ impl Dialect for Anthropic {
 
     fn fault(&self, status: u16, body: &[u8]) -> Fault {
         error::fault(status, body)
+    }
+
+    fn error(&self, status: u16, error: ErrorText<'_>) -> Bytes {
+        error::write(status, error.message)
     }
 }

@@ -1,6 +1,7 @@
 //! Errors of the dialect: `{"error":{code,message,status,details}}`, sometimes inside an array of one.
 
-use serde::Deserialize;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::fault::{Fault, FaultKind};
@@ -167,9 +168,34 @@ fn duration_ms(text: &str) -> Option<u64> {
     total.map(|ms| ms.ceil() as u64)
 }
 
+/// An error of the gateway's own: `{"error":{"code","message","status"}}`. The name is the status's, else its class's.
+pub(super) fn write(status: u16, message: &str) -> Bytes {
+    #[derive(Serialize)]
+    struct Out<'a> {
+        code: u16,
+        message: &'a str,
+        status: &'a str,
+    }
+    #[derive(Serialize)]
+    struct Envelope<'a> {
+        error: Out<'a>,
+    }
+    let of_class = if status >= 500 { "UNAVAILABLE" } else { "INVALID_ARGUMENT" };
+    let name = STATUSES.iter().find(|(_, known, _)| *known == status).map_or(of_class, |(name, _, _)| name);
+    serde_json::to_vec(&Envelope { error: Out { code: status, message, status: name } }).unwrap_or_default().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_own_errors_are_read_as_what_they_are() {
+        for (status, kind) in [(401, FaultKind::Authentication), (429, FaultKind::RateLimited), (404, FaultKind::NotFound)] {
+            let read = fault(status, &write(status, "It is \"so\"."));
+            assert_eq!((read.kind, read.message.as_str()), (kind, "It is \"so\"."));
+        }
+    }
 
     #[test]
     fn durations() {

@@ -20,6 +20,7 @@ mod wire;
 
 use bytes::Bytes;
 
+use super::openai::ErrorText;
 use super::{Dialect, Names, Target, Translated};
 use crate::chat::{ChatRequest, Reply, StreamReader};
 use crate::embeddings::{EmbeddingsReply, EmbeddingsRequest};
@@ -65,5 +66,9 @@ impl Dialect for Gemini {
 
     fn fault(&self, status: u16, body: &[u8]) -> Fault {
         error::fault(status, body)
+    }
+
+    fn error(&self, status: u16, error: ErrorText<'_>) -> Bytes {
+        error::write(status, error.message)
     }
 }

@@ -1,0 +1,263 @@
+//! A raw request through our own connections: its body is at hand, so another key can take over until an answer is begun.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use heliostat_filters::dialect::openai::Tail;
+use heliostat_filters::json::Pieces;
+use http::{Method, StatusCode};
+use pingora_proxy::Session;
+
+use super::headers::{self, Forwarded, Framing, Links};
+use super::keys::{self, Keys, Without};
+use super::{Pass, Way, books, is_web_socket, socket};
+use crate::config::{Credential, Secret};
+use crate::proxy::attempt::{self, Attempt, AttemptClocks, Ended, Failure, Interrupt, Waiting};
+use crate::proxy::context::Context;
+use crate::proxy::problem::Problem;
+use crate::proxy::relay::{RelayClocks, Rest};
+use crate::proxy::{Gateway, headers as own, redact, relay, reply};
+use crate::upstream::head::Head;
+use crate::upstream::pool::{Lease, Pool};
+use crate::upstream::verdict::Scope;
+
+/// So much of an error's body is read before it is passed on, and so long: it tells what is wrong with a key.
+const ERROR_BYTES: usize = 64 << 10;
+const ERROR_WAIT: Duration = Duration::from_secs(2);
+
+/// An answer of which the head has arrived.
+struct Answer {
+    head: Head,
+    /// What has been read of its body.
+    held: Bytes,
+    /// The connection, where there may be more.
+    rest: Option<Lease>,
+}
+
+impl Answer {
+    /// The same, should the provider echo the secret that it refused.
+    fn without(mut self, secret: &Secret) -> Self {
+        if self.rest.is_none() {
+            self.held = redact::body(&self.held, secret);
+        }
+        self
+    }
+}
+
+/// A raw request on its way.
+struct Engine<'a> {
+    gateway: &'a Gateway,
+    pass: Pass,
+    body: Pieces,
+    method: Method,
+    /// An attempt without an answer may be repeated once: a pooled connection had died, or the method changes nothing.
+    repeated: bool,
+}
+
+/// Runs a raw request to its end.
+///
+/// # Errors
+/// The client left or cannot be written to, or the provider broke off within its answer.
+pub async fn run(gateway: &Gateway, session: &mut Session, context: &mut Context, mut pass: Pass) -> pingora::Result<()> {
+    let body = match &mut pass.way {
+        Way::Engine(body) => Pieces::one(std::mem::take(body)),
+        Way::Native(_) => Pieces::default(),
+    };
+    let method = session.req_header().method.clone();
+    let provider = pass.keys.candidate.provider.clone();
+    let mut engine = Engine { gateway, pass, body, method, repeated: false };
+    let mut again = None;
+    loop {
+        let chosen = match again.take() {
+            Some(index) => Some(index),
+            None => engine.choose(session, context).await?,
+        };
+        let Some(credential) = chosen.and_then(|index| provider.credentials.get(index)) else { return Ok(()) };
+        let failure = match engine.attempt(session, context, credential).await {
+            Ok(answer) if engine.judge(context, credential, &answer) => continue,
+            Ok(answer) => return engine.answer(session, context, answer, credential).await,
+            Err(Ended::ClientGone) => {
+                engine.pass.keys.abandoned(&mut books(gateway, &context.live, &mut context.outcome));
+                return gone(context);
+            }
+            Err(Ended::Failed(failure)) => failure,
+        };
+        engine.pass.keys.learn(&mut books(gateway, &context.live, &mut context.outcome), failure.attempt_fault());
+        if !engine.may_repeat(&failure) {
+            return reply::problem(session, context, &problem(&failure, &provider.name, credential)).await;
+        }
+        engine.repeated = true;
+        engine.pass.keys.again(credential.index);
+        again = Some(credential.index);
+    }
+}
+
+impl Engine<'_> {
+    /// A key to go with; `None` where the client has been told that there is none.
+    async fn choose(&mut self, session: &mut Session, context: &mut Context) -> pingora::Result<Option<usize>> {
+        loop {
+            match self.pass.keys.choose(&context.live) {
+                Ok(credential) => return Ok(Some(credential)),
+                Err(Without::Problem(problem)) => return reply::problem(session, context, &problem).await.map(|()| None),
+                Err(Without::Until(until)) => {
+                    let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+                    if waiting.on(until, std::future::pending::<()>()).await == Err(Interrupt::ClientGone) {
+                        gone(context)?;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn attempt(&mut self, session: &mut Session, context: &mut Context, credential: &Credential) -> Result<Answer, Ended> {
+        self.authorise(session, context).await?;
+        let candidate = &self.pass.keys.candidate;
+        let forwarded = Forwarded {
+            provider: &candidate.provider,
+            credential,
+            token: self.pass.keys.token.as_ref(),
+            client: &session.req_header().headers,
+        };
+        let path = self.pass.target.at(credential.base_path(&candidate.model));
+        let head = forwarded.write(&self.method, &path, &self.framing(session));
+        let attempt = Attempt {
+            pool: &self.gateway.pool,
+            candidate,
+            credential,
+            head: &head,
+            body: &self.body,
+            same_dialect: true,
+            fresh: self.repeated,
+            upgrade: super::is_web_socket(session),
+            clocks: self.clocks(Instant::now()),
+        };
+        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+        let (head, mut lease) = attempt.open(&mut waiting).await?;
+        if self.method == Method::HEAD {
+            lease.connection.without_body();
+        }
+        if head.status < 400 {
+            return Ok(Answer { head, held: Bytes::new(), rest: Some(lease) });
+        }
+        hold(head, lease, &self.gateway.pool, &mut waiting).await
+    }
+
+    async fn authorise(&mut self, session: &mut Session, context: &mut Context) -> Result<(), Ended> {
+        let until = self.clocks(Instant::now()).header;
+        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+        match waiting.on(until, self.pass.keys.authorise(&context.live, &self.gateway.pool)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(denied)) => Err(attempt::no_token(&denied.to_string())),
+            Err(Interrupt::ClientGone) => Err(Ended::ClientGone),
+            Err(Interrupt::Deadline | Interrupt::Stopping) => Err(attempt::no_token("it did not come in time")),
+        }
+    }
+
+    fn framing(&self, session: &Session) -> Framing {
+        let has_body = self.body.len_bytes > 0 || matches!(self.method, Method::POST | Method::PUT | Method::PATCH);
+        match (is_web_socket(session), has_body) {
+            (true, _) => Framing::Socket,
+            (false, true) => Framing::Length(self.body.len_bytes),
+            (false, false) => Framing::None,
+        }
+    }
+
+    fn clocks(&self, now: Instant) -> AttemptClocks {
+        let Keys { candidate, clocks, .. } = &self.pass.keys;
+        let timeouts = &candidate.provider.timeouts;
+        let header = timeouts.header_ms.map_or(clocks.first_byte, |ms| clocks.first_byte.min(now + Duration::from_millis(ms)));
+        AttemptClocks { header, first_content: clocks.total, stall: Duration::from_millis(timeouts.stall_ms) }
+    }
+
+    /// Records an answer, and what it says of the key. True if another key is to be tried.
+    fn judge(&mut self, context: &mut Context, credential: &Credential, answer: &Answer) -> bool {
+        let status = answer.head.status;
+        let keys = &mut self.pass.keys;
+        let fault = keys.candidate.speech().dialect.fault(status, &answer.held);
+        let fault = keys::fault(&fault, status, own::retry_after(&answer.head, &fault));
+        let mut books = books(self.gateway, &context.live, &mut context.outcome);
+        if status < 400 || fault.outcome.scope() == Scope::Request {
+            keys.answered(&mut books, status);
+            return false;
+        }
+        let again = keys.renews(&mut books, &fault) || keys.learn(&mut books, fault);
+        log::info!("{} {} with {}: {status}", context.request_id, keys.candidate.provider.name, credential.name);
+        context.outcome.error_code = (!again).then(|| fault.outcome.label().to_owned());
+        again
+    }
+
+    fn may_repeat(&self, failure: &Failure) -> bool {
+        let scope = failure.outcome.scope();
+        let harmless = matches!(self.method, Method::GET | Method::HEAD) && scope == Scope::Host;
+        let in_time = Instant::now() < self.pass.keys.clocks.first_byte;
+        !self.repeated && in_time && (scope == Scope::StaleConnection || harmless)
+    }
+
+    /// Passes an answer on as it is.
+    async fn answer(&self, session: &mut Session, context: &mut Context, answer: Answer, credential: &Credential) -> pingora::Result<()> {
+        let secret = self.pass.keys.token.as_ref().unwrap_or(&credential.secret);
+        let Answer { head, held, rest } = answer.without(secret);
+        context.outcome.upstream_request_id = own::upstream_id(&head);
+        context.outcome.status = head.status;
+        let rest = match rest {
+            Some(lease) if head.status == 101 => return socket::relay(session, context, &head, lease).await,
+            rest => rest,
+        };
+        context.outcome.stream = head.text("content-type").is_some_and(|value| value.starts_with("text/event-stream"));
+        context.outcome.first_content = Some(context.started.elapsed());
+        let mut header = own::base(head.status, context)?;
+        let links = Links::new(session, &self.pass.target.provider, credential);
+        headers::add_upstream(&mut header, &head, Some(&links))?;
+        let bodiless = self.method == Method::HEAD || matches!(header.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        match (&rest, head.text("content-length")) {
+            (_, Some(length)) if bodiless => header.insert_header("content-length", length)?,
+            (_, None) if bodiless => {}
+            (None, _) => header.insert_header("content-length", held.len().to_string())?,
+            (Some(_), Some(length)) => header.insert_header("content-length", length)?,
+            (Some(_), None) => relay::unsized_body(session, &mut header)?,
+        }
+        if !context.outcome.stream {
+            relay::own_time(&mut header, context)?;
+        }
+        reply::begin(session, context, header).await?;
+        if !held.is_empty() {
+            session.as_downstream_mut().write_response_body(held, rest.is_none()).await?;
+        }
+        if let Some(lease) = rest {
+            let clocks = self.clocks(Instant::now());
+            let clocks = RelayClocks { total: clocks.first_content, stall: clocks.stall };
+            let rest = Rest { lease, tail: Tail::default() };
+            relay::remainder(session, context, rest, &self.gateway.pool, clocks).await?;
+        }
+        session.as_downstream_mut().finish_body().await
+    }
+}
+
+/// Reads the body of an error, as far as that is quickly done.
+async fn hold(head: Head, mut lease: Lease, pool: &Pool, waiting: &mut Waiting<'_>) -> Result<Answer, Ended> {
+    let until = Instant::now() + ERROR_WAIT;
+    let mut held = BytesMut::new();
+    while held.len() < ERROR_BYTES {
+        match waiting.on(until, lease.connection.next_body()).await {
+            Ok(Ok(Some(piece))) => held.extend_from_slice(&piece),
+            Ok(Ok(None)) => {
+                pool.give_back(lease);
+                return Ok(Answer { head, held: held.freeze(), rest: None });
+            }
+            Err(Interrupt::ClientGone) => return Err(Ended::ClientGone),
+            Ok(Err(_)) | Err(Interrupt::Deadline | Interrupt::Stopping) => break,
+        }
+    }
+    Ok(Answer { head, held: held.freeze(), rest: Some(lease) })
+}
+
+fn problem(failure: &Failure, provider: &str, credential: &Credential) -> Problem {
+    let fault = &failure.fault;
+    let message = format!("{provider} failed: {}", redact::secret(&fault.message, &credential.secret));
+    Problem { code: fault.code.clone().map(Into::into), ..Problem::new(fault.status, "upstream_error", message) }
+}
+
+fn gone(context: &mut Context) -> pingora::Result<()> {
+    context.outcome.client_gone = true;
+    pingora::Error::e_explain(pingora::ErrorType::ConnectionClosed, "client left")
+}

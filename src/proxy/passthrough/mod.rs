@@ -1,0 +1,152 @@
+//! Raw pass-through: `/{provider}/…` is the provider's own API, with the gateway's keys. Nothing is translated; the answer comes back
+//! as it is.
+//!
+//! Two ways lead there. What is small goes through our own connections ([`engine`]), so that another key of the provider takes over
+//! when one is refused; also the handshake of a WebSocket ([`socket`]). Uploads take Pingora's native loop ([`native`]), which streams
+//! both ways. Never another provider: what is asked here means nothing elsewhere.
+
+mod engine;
+mod headers;
+mod keys;
+pub mod native;
+mod socket;
+mod target;
+
+use bytes::Bytes;
+use heliostat_filters::json::{Document, ScanError, ScanLimits, Shape};
+use http::{HeaderMap, header};
+use pingora_proxy::Session;
+
+use self::keys::{Books, Keys};
+pub use self::target::Target;
+use super::accept::{self, Ask};
+use super::context::{Context, Outcome};
+use super::problem::Problem;
+use super::{Gateway, body, plan, reply};
+use crate::config::{Candidate, Limits};
+use crate::live::Live;
+use crate::upstream::limit::Permit;
+
+/// A body of this length, if announced, is held so that it can be sent again; JSON up to `limits.body_bytes`.
+const HELD_BYTES: u64 = 4 << 20;
+
+/// What of a body is read: which model it is for.
+static MODEL: Shape = Shape::Open { members: &[("model", &Shape::Opaque)], elements: None };
+
+/// An admitted raw request.
+pub struct Pass {
+    target: Target,
+    keys: Keys,
+    way: Way,
+    /// Its place at the provider, until the request ends.
+    permit: Option<Permit>,
+}
+
+/// How a raw request goes upstream.
+enum Way {
+    /// Through our own connections, with this body.
+    Engine(Bytes),
+    /// Through Pingora's native loop.
+    Native(Box<native::State>),
+}
+
+/// Admits a request for no endpoint of the gateway's own, if it is a raw one: who sends it, how it goes, which model it is for.
+///
+/// # Errors
+/// `unknown` where its path names no provider; 400 for a bad path, 401, or what [`body::read_raw`] refuses.
+pub async fn admit(session: &mut Session, context: &mut Context, unknown: Problem) -> Result<Ask, Problem> {
+    let live = context.live.clone();
+    let uri = &session.req_header().uri;
+    let target = Target::read(uri.path(), uri.query(), &live.snapshot)?.ok_or(unknown)?;
+    context.dialect = target.provider.speaks(target.model().unwrap_or_default()).dialect;
+    context.endpoint = Ask::PassThrough.name();
+    let headers = &session.req_header().headers;
+    let in_url = target.key.as_deref().or_else(|| headers::key_in_protocol(headers)).map(str::as_bytes);
+    context.client = accept::authenticate_by(accept::offered(headers).or(in_url), &live.snapshot)?.map(str::to_owned);
+    let limits = &live.snapshot.limits;
+    let way = match is_native(session) {
+        true => Way::Native(Box::new(native::State::new(session, limits)?)),
+        // The bytes of a socket are no body.
+        false if is_web_socket(session) => Way::Engine(Bytes::new()),
+        false => Way::Engine(body::read_raw(session, limits, &mut context.body_memory).await?),
+    };
+    let model = model(&target, &way, &session.req_header().headers, limits)?;
+    context.outcome.asked_model = model.chars().take(256).collect();
+    context.outcome.bytes_in = if let Way::Engine(body) = &way { body.len() as u64 } else { 0 };
+    let candidate = Candidate { provider: target.provider.clone(), model };
+    let clocks = plan::clocks(&session.req_header().headers, std::slice::from_ref(&candidate), context.started)?;
+    context.pass = Some(Box::new(Pass { target, keys: Keys::new(candidate, clocks), way, permit: None }));
+    Ok(Ask::PassThrough)
+}
+
+/// Serves an admitted raw request. `Ok(true)` leaves it to the native loop, as [`pingora_proxy::ProxyHttp::proxy_upstream_filter`] has
+/// it.
+///
+/// # Errors
+/// The client cannot be written to.
+pub async fn serve(gateway: &Gateway, session: &mut Session, context: &mut Context, mut pass: Box<Pass>) -> pingora::Result<bool> {
+    let live = context.live.clone();
+    if let Some(gate) = live.gates.of(pass.keys.candidate.provider.index) {
+        match gate.enter(pass.keys.clocks.first_byte).await {
+            Ok(permit) => pass.permit = Some(permit),
+            Err(full) => {
+                let problem =
+                    Problem::new(503, "concurrency_limit", format!("The provider is at its limit here: {full}. Try again in a second."));
+                reply::problem(session, context, &Problem { retry_after_s: Some(1), ..problem.closing() }).await?;
+                return Ok(false);
+            }
+        }
+    }
+    if matches!(pass.way, Way::Native(_)) {
+        native::begin(session).await?;
+        context.pass = Some(pass);
+        return Ok(true);
+    }
+    engine::run(gateway, session, context, *pass).await?;
+    Ok(false)
+}
+
+/// Where attempts are written down.
+fn books<'a>(gateway: &'a Gateway, live: &'a Live, outcome: &'a mut Outcome) -> Books<'a> {
+    Books { live, telemetry: &gateway.telemetry, outcome }
+}
+
+/// Bodies of unknown length, and long ones, unless they are JSON.
+fn is_native(session: &mut Session) -> bool {
+    if is_web_socket(session) || session.as_downstream_mut().is_body_empty() {
+        return false;
+    }
+    let headers = &session.req_header().headers;
+    !is_json(headers) && body::announced_bytes(session).is_none_or(|length| length > HELD_BYTES)
+}
+
+/// Any other upgrade is ignored, as HTTP allows.
+fn is_web_socket(session: &Session) -> bool {
+    let upgrade = session.req_header().headers.get(header::UPGRADE);
+    session.as_downstream().is_upgrade_req() && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media_type == "application/json" || media_type.ends_with("+json")
+}
+
+/// The model a request is for, as far as can be seen: by its path, else by its JSON body. It decides which keys may be used; a body
+/// that names it twice is refused, for the provider might read the other one.
+fn model(target: &Target, way: &Way, headers: &HeaderMap, limits: &Limits) -> Result<String, Problem> {
+    if let Some(model) = target.model() {
+        return Ok(model.to_owned());
+    }
+    let Way::Engine(body) = way else { return Ok(String::new()) };
+    if body.is_empty() || !is_json(headers) || headers.contains_key(header::CONTENT_ENCODING) {
+        return Ok(String::new());
+    }
+    let limits = ScanLimits { depth: limits.depth, ..ScanLimits::default() };
+    match Document::scan(body.clone(), &MODEL, limits) {
+        Ok(document) => Ok(document.root().get("model").and_then(|model| model.text()).unwrap_or_default().into_owned()),
+        Err(error @ (ScanError::Duplicate { .. } | ScanError::Depth { .. })) => Err(error.into()),
+        // What is no JSON is the provider's to refuse.
+        Err(_) => Ok(String::new()),
+    }
+}

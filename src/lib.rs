@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod drain;
+pub mod fetch;
 pub mod live;
 pub mod proxy;
 pub mod readiness;

@@ -23,6 +23,7 @@ mod demo;
 mod failover;
 mod fakes;
 mod fixtures;
+mod image_fetch;
 mod images;
 mod limits;
 mod readme;

@@ -9,6 +9,7 @@ mod candidates;
 mod catalogue;
 mod environment;
 mod field;
+mod image_fetch;
 mod inactive;
 mod load;
 mod network;
@@ -25,6 +26,7 @@ mod value;
 mod tests;
 
 pub use environment::{Environment, MapEnvironment, ProcessEnvironment, WithoutEnvironment};
+pub use image_fetch::{ImageFetch, ImageFetchMode};
 pub use inactive::{Governance, Observability, SemanticCache, VirtualKey};
 pub use load::{from_environment, load, load_file};
 pub use problem::{Position, Problem, Severity};

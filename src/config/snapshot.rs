@@ -7,6 +7,7 @@ use std::sync::Arc;
 use heliostat_filters::dialect::{Dialect, Surface};
 
 use super::Secret;
+use super::image_fetch::ImageFetch;
 use super::inactive::{Governance, Observability, SemanticCache};
 
 /// A whole configuration. Immutable; a reload builds another.
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub primary_fallbacks: Vec<(Candidate, Vec<Candidate>)>,
     /// Bounds on what a client may send.
     pub limits: Limits,
+    /// What becomes of images that are named by URL.
+    pub image_fetch: ImageFetch,
     /// How long a stop waits after saying so, before it closes the listeners.
     pub drain_notice_ms: u64,
     /// How long a stop waits for requests in flight.

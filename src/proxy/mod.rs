@@ -11,6 +11,7 @@ mod exhausted;
 mod failover;
 mod finish;
 mod headers;
+mod images;
 mod outgoing;
 mod plan;
 mod prepare;

@@ -6,7 +6,8 @@ use heliostat_filters::dialect::{Names, Target, Translated};
 use heliostat_filters::refusal::{Refusal, RefusalScope};
 
 use super::context::Call;
-use crate::config::Candidate;
+use super::images::Images;
+use crate::config::{Candidate, Snapshot};
 
 /// The client's dialect.
 pub const CLIENT_DIALECT: &str = "openai";
@@ -27,13 +28,15 @@ pub struct Prepared {
 pub struct Translator<'a> {
     call: &'a Call,
     pivot: Option<Result<ChatRequest<'a>, Refusal>>,
+    /// What it names by URL. Whatever a candidate needs of it is fetched before it is prepared for it.
+    pub images: Images<'a>,
 }
 
 impl<'a> Translator<'a> {
     /// A translator for one call.
     #[must_use]
-    pub fn new(call: &'a Call) -> Self {
-        Self { call, pivot: None }
+    pub fn new(call: &'a Call, snapshot: &Snapshot) -> Self {
+        Self { call, pivot: None, images: Images::new(call, snapshot.image_fetch, &snapshot.limits) }
     }
 
     /// The request as this candidate gets it.
@@ -50,15 +53,16 @@ impl<'a> Translator<'a> {
             include_usage: false,
         };
         let path = dialect.chat_path(&candidate.model, self.call.stream);
+        let fetched = self.images.fetched(candidate)?;
         if same_dialect {
-            let body = openai::rewrite(&self.call.document, &candidate.model);
+            let body = openai::rewrite(&self.call.document, &candidate.model, &fetched);
             let translated = Translated { body, losses: Vec::new(), names: Names::default() };
             return Ok(Prepared { translated, path, same_dialect, reply });
         }
         let pivot = self.pivot.get_or_insert_with(|| ChatRequest::read(&self.call.document)).as_ref().map_err(Clone::clone)?;
         reply.legacy_functions = pivot.legacy_functions;
         reply.include_usage = pivot.include_usage;
-        let target = Target { model: &candidate.model, surface: &candidate.provider.surface };
+        let target = Target { model: &candidate.model, surface: &candidate.provider.surface, fetched: &fetched };
         let mut translated = dialect.chat_request(pivot, &target)?;
         translated.names.id_seed.push_str(request_id);
         if self.call.strict && !translated.losses.is_empty() {

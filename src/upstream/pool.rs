@@ -16,6 +16,8 @@ use crate::config::{Endpoint, Timeouts};
 
 /// Idle connections kept for one address.
 const IDLE_PER_PEER: usize = 128;
+/// Addresses at which connections are kept that clients, not operators, named.
+const NAMED_BY_CLIENTS: usize = 256;
 /// How long a connection may lie idle. Shorter than the idle timeouts of the providers' edges.
 const IDLE: Duration = Duration::from_secs(50);
 
@@ -90,6 +92,37 @@ impl Pool {
         }
         let connection = tokio::time::timeout(limit, self.open(&peer, timeouts)).await.map_err(|_| ConnectError::Timeout)??;
         Ok(Lease { connection, peer })
+    }
+
+    /// A connection to this very address, encrypted under `tls_name` where one is given: for whoever has looked the host up, and may not
+    /// go anywhere else.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; never a failed lookup.
+    pub async fn lease_at(
+        &self,
+        address: SocketAddr,
+        tls_name: Option<&str>,
+        timeouts: &Timeouts,
+        fresh: bool,
+    ) -> Result<Lease, ConnectError> {
+        let peer = Peer { address, tls: tls_name.map(str::to_owned) };
+        let idle = if fresh { None } else { self.take_idle(&peer) };
+        if let Some(connection) = idle {
+            return Ok(Lease { connection, peer });
+        }
+        let limit = Duration::from_millis(timeouts.connect_ms + if tls_name.is_some() { timeouts.tls_ms } else { 0 });
+        let connection = tokio::time::timeout(limit, self.open(&peer, timeouts)).await.map_err(|_| ConnectError::Timeout)??;
+        Ok(Lease { connection, peer })
+    }
+
+    /// [`Pool::give_back`] of a connection to a host that a client named: closed where such hosts have many already, so that nobody
+    /// can make the process run out of sockets.
+    pub fn give_back_if_few(&self, lease: Lease) {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).len();
+        if idle < NAMED_BY_CLIENTS {
+            self.give_back(lease);
+        }
     }
 
     /// Takes a connection back, if its answer was read to the end and it may be used again; else it is closed.

@@ -10,9 +10,10 @@ mod wire;
 
 use bytes::Bytes;
 
-use super::{Dialect, Names, Target, Translated};
+use super::{Dialect, Names, Surface, Target, Translated};
 use crate::chat::{ChatRequest, Reply, StreamReader};
 use crate::fault::Fault;
+use crate::image;
 use crate::refusal::Refusal;
 
 pub use error::{ErrorText, error_body, error_type, fault_body};
@@ -31,6 +32,11 @@ impl Dialect for OpenAi {
 
     fn chat_path(&self, _model: &str, _stream: bool) -> String {
         "/chat/completions".to_owned()
+    }
+
+    /// Plain `http` too, and what is no web address at all: the bytes are the client's own.
+    fn fetches(&self, url: &str, surface: &Surface) -> bool {
+        surface.image_urls || !image::is_web(url, true)
     }
 
     fn chat_request(&self, request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {

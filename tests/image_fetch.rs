@@ -277,7 +277,9 @@ async fn a_candidate_whose_image_cannot_be_had_is_skipped_for_one_that_takes_the
 async fn private_addresses_are_refused_however_they_are_written() {
     let world = world("").await;
     let port = world.host.url().rsplit_once(':').unwrap().1.to_owned();
-    for host in ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "１２７.0.0.1", "169.254.169.254", "10.0.0.1"] {
+    for host in
+        ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "１２７.0.0.1", "169.254.169.254", "10.0.0.1"]
+    {
         let reply = world.ask(FLASH, &[text("?"), image(&format!("http://{host}:{port}/a.png"))]).await;
         let message = refused(&reply, "invalid_image_url");
         assert!(!message.contains("127.0.0.1"), "{message}");

@@ -13,7 +13,7 @@ use super::tree::Node;
 use super::value::{Found, Vault, shown};
 use super::{Secret, problem::Sink, tree};
 
-const PROVIDER: &[&str] = &["keys", "base_url", "dialect", "concurrency_and_buffer_size", "network", "queue_ms"];
+const PROVIDER: &[&str] = &["keys", "base_url", "dialect", "concurrency_and_buffer_size", "network", "queue_ms", "image_urls"];
 const KEY: &[&str] = &["value", "weight", "models", "name", "base_url"];
 const MAX_WEIGHT: f64 = 1e6;
 
@@ -107,6 +107,10 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
         None => default_url.map(Arc::new),
     };
     let keys = Keys { provider: name, vault: &scope.vault, endpoint, example: row.base_url_example.as_deref(), read_url: &read_url };
+    let mut surface = row.surface.clone();
+    if let Some(urls) = section.get("image_urls").and_then(|field| field.boolean()) {
+        surface.image_urls = urls;
+    }
     let network = scope.network.read(section.get("network"));
     let concurrency = network::concurrency(&section);
     let optional = row.auth() == Auth::None || url.is_some();
@@ -116,7 +120,7 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
         name: name.to_owned(),
         index: 0,
         dialect,
-        surface: row.surface.clone(),
+        surface,
         auth: if anonymous { Auth::None } else { keyed(row.auth()) },
         headers: row.headers(),
         credentials,

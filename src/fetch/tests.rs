@@ -55,6 +55,9 @@ fn answer(path: &str) -> Vec<u8> {
     let end = "connection: close\r\n\r\n";
     match (path, path.strip_prefix("/to/")) {
         ("/ok", _) => [format!("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n{end}").as_bytes(), GIF].concat(),
+        (_, Some(target @ ("ok" | "to/ok" | "to/to/ok" | "to/to/to/ok"))) => {
+            format!("HTTP/1.1 302 Found\r\nlocation: /{target}\r\n{end}").into_bytes()
+        }
         (_, Some(target)) => format!("HTTP/1.1 302 Found\r\nlocation: {target}\r\n{end}").into_bytes(),
         _ => format!("HTTP/1.1 404 Gone\r\n{end}").into_bytes(),
     }

@@ -320,3 +320,56 @@ async fn all_images_of_a_request_together_may_be_as_large_as_a_body() {
     reply.expect(400);
     assert_eq!(reply.json()["error"]["code"], "image_too_large");
 }
+
+/// A TLS server of openssl's that serves `/a.png` as `localhost`, and the certificate that it must be trusted by.
+struct TlsHost {
+    folder: tempfile::TempDir,
+    port: u16,
+    _server: tokio::process::Child,
+}
+
+impl TlsHost {
+    async fn start() -> Option<Self> {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        // A whole answer: openssl passes it on as it stands.
+        let answer = crate::support::http::message("HTTP/1.1 200 OK", &[("connection", "close")], &bytes(PNG));
+        std::fs::write(folder.path().join("a.png"), answer).expect("a written file");
+        let port = crate::support::gateway::free_address().port();
+        let certificate = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+                           -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE -keyout key.pem -out cert.pem";
+        let made = openssl(&folder, certificate).output().await;
+        if !made.is_ok_and(|output| output.status.success()) {
+            println!("skipped: no openssl that makes certificates");
+            return None;
+        }
+        let server = format!("s_server -quiet -HTTP -key key.pem -cert cert.pem -accept 127.0.0.1:{port}");
+        let server = openssl(&folder, &server).spawn().expect("openssl runs");
+        let listens = async { while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {} };
+        crate::support::within("openssl to listen", listens).await;
+        Some(Self { folder, port, _server: server })
+    }
+}
+
+fn openssl(folder: &tempfile::TempDir, arguments: &str) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new("openssl");
+    command.args(arguments.split_whitespace()).current_dir(folder.path()).kill_on_drop(true);
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    command
+}
+
+#[tokio::test]
+async fn tls_is_verified_against_the_name_in_the_url() {
+    let Some(host) = TlsHost::start().await else { return };
+    let gemini = Provider::start().await;
+    gemini.always(reply::json(native::gemini("ok")));
+    let yaml = Config::new().provider("gemini", &gemini).top("image_fetch: { allow_private: true }").yaml();
+    let certificate = host.folder.path().join("cert.pem").display().to_string();
+    let trusting = Gateway::with_env(&yaml, &[("SSL_CERT_FILE", &certificate)]).await;
+    let ask = |name: &str| ask_parts(FLASH, &[text("?"), image(&format!("https://{name}:{}/a.png", host.port))]);
+    trusting.chat(&ask("localhost")).await.expect(200);
+    assert_eq!(sent(&gemini)["contents"][0]["parts"][1]["inlineData"]["data"], PNG);
+    refused(&trusting.chat(&ask("127.0.0.1")).await, "failed_to_download_image");
+    let wary = Gateway::with(&yaml).await;
+    refused(&wary.chat(&ask("localhost")).await, "failed_to_download_image");
+    assert_eq!(gemini.received().len(), 1);
+}

@@ -45,12 +45,17 @@ impl Gateway {
 
     /// The same from YAML, which names no listeners.
     pub async fn with(yaml: &str) -> Self {
+        Self::with_env(yaml, &[]).await
+    }
+
+    /// The same with more variables in its environment.
+    pub async fn with_env(yaml: &str, variables: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("a folder");
         let (address, admin) = (free_address(), free_address());
         write_config(&folder, yaml, address, admin);
         let path = folder.path().join("heliostat.yaml");
         let mut command = command();
-        command.arg("run").arg("--config").arg(&path);
+        command.arg("run").arg("--config").arg(&path).envs(variables.iter().copied());
         Self::spawn(command, folder, address, admin).await
     }
 

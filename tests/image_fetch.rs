@@ -321,6 +321,18 @@ async fn all_images_of_a_request_together_may_be_as_large_as_a_body() {
     assert_eq!(reply.json()["error"]["code"], "image_too_large");
 }
 
+#[tokio::test]
+async fn files_named_by_url_count_as_images_do() {
+    let (anthropic, host) = (Provider::start().await, Provider::start().await);
+    let config = Config::new().provider("anthropic", &anthropic).top("image_fetch: { allow_private: true }");
+    let gateway = Gateway::start(config.top("limits: { images: 2 }")).await;
+    let part = |at: usize| json!({"type": "file", "file": {"file_data": format!("{}/{at}.pdf", host.url())}});
+    let reply = gateway.chat(&ask_parts(CLAUDE, &[part(0), part(1), part(2)])).await;
+    reply.expect(400);
+    assert_eq!(reply.json()["error"]["code"], "too_many_images");
+    assert_eq!((reply.json()["error"]["param"].as_str(), host.connections()), (Some("messages[0].content[2].file.file_data"), 0));
+}
+
 /// A TLS server of openssl's that serves `/a.png` as `localhost`, and the certificate that it must be trusted by.
 struct TlsHost {
     folder: tempfile::TempDir,

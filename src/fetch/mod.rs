@@ -76,6 +76,12 @@ pub async fn all(terms: Arc<Terms>, urls: Vec<String>) -> Vec<Found> {
     found
 }
 
+/// The host of a URL, for the log: the rest may be a secret.
+#[must_use]
+pub fn host_of(url: &str) -> String {
+    url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+}
+
 /// The clock of a single image starts when its turn has come.
 async fn in_time(terms: &Terms, places: &Semaphore, url: &str) -> Result<Inline, Fault> {
     let turn = tokio::time::timeout_at(terms.deadline.into(), places.acquire()).await;

@@ -2,7 +2,7 @@
 //! however often it stands there and however many candidates need it; a URL that could not be fetched stays so.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,10 +22,12 @@ use crate::upstream::pool::Pool;
 pub struct Images<'a> {
     call: &'a Call,
     rules: ImageFetch,
+    limits: &'a Limits,
     /// Read when a candidate may need them.
     links: Option<Vec<Link<'a>>>,
     known: HashMap<String, Result<Inline, Fault>>,
-    room: Arc<Room>,
+    /// Made for the first fetch.
+    room: Option<Arc<Room>>,
 }
 
 /// A URL and where it stands.
@@ -37,8 +39,8 @@ struct Link<'a> {
 impl<'a> Images<'a> {
     /// Of one call. All that is fetched for it may be as large as a body.
     #[must_use]
-    pub fn new(call: &'a Call, rules: ImageFetch, limits: &Limits) -> Self {
-        Self { call, rules, links: None, known: HashMap::new(), room: Room::new(limits.body_bytes) }
+    pub fn new(call: &'a Call, rules: ImageFetch, limits: &'a Limits) -> Self {
+        Self { call, rules, limits, links: None, known: HashMap::new(), room: None }
     }
 
     /// The fetch of what this candidate needs and is not known yet; `None` if that is nothing.
@@ -52,18 +54,15 @@ impl<'a> Images<'a> {
             return None;
         }
         self.read(candidate);
-        let mut urls: Vec<String> = Vec::new();
-        for link in self.needed(candidate) {
-            if !self.known.contains_key(link.url.as_ref()) && !urls.iter().any(|url| *url == link.url) {
-                urls.push(link.url.clone().into_owned());
-            }
-        }
-        if urls.is_empty() {
+        let unknown = self.needed(candidate).filter(|link| !self.known.contains_key(link.url.as_ref()));
+        let urls: BTreeSet<String> = unknown.map(|link| link.url.clone().into_owned()).collect();
+        if urls.is_empty() || self.beyond_limit(candidate).is_some() {
             return None;
         }
+        let room = self.room.get_or_insert_with(|| Room::new(self.limits.body_bytes)).clone();
         let hosts = Arc::new(System { allow_private: self.rules.allow_private });
-        let terms = Terms { pool: pool.clone(), hosts, rules: self.rules, room: self.room.clone(), deadline };
-        Some(fetch::all(Arc::new(terms), urls))
+        let terms = Terms { pool: pool.clone(), hosts, rules: self.rules, room, deadline };
+        Some(fetch::all(Arc::new(terms), urls.into_iter().collect()))
     }
 
     /// Remembers what was found.
@@ -71,9 +70,7 @@ impl<'a> Images<'a> {
         for (url, found) in found {
             if let Err(fault) = &found {
                 // Of a URL only its host is told: the rest may be a secret.
-                let host = url.split('/').nth(2).unwrap_or_default();
-                let host = host.rsplit('@').next().unwrap_or_default();
-                log::info!("{request_id} image at {host:?}: {fault:?}");
+                log::info!("{request_id} image at {:?}: {fault:?}", fetch::host_of(&url));
             }
             self.known.insert(url, found);
         }
@@ -86,6 +83,11 @@ impl<'a> Images<'a> {
     /// candidate's scope: another may take the URL as it is; where none does, this is what the client is told.
     pub fn fetched(&mut self, candidate: &Candidate) -> Result<Fetched, Refusal> {
         self.read(candidate);
+        if let Some(link) = self.beyond_limit(candidate) {
+            let message =
+                format!("The request names more than {} images or files by URL. Send fewer, or raise limits.images.", self.limits.images);
+            return Err(Refusal::candidate(link.view, message).with_code("too_many_images"));
+        }
         let mut fetched = Fetched::default();
         for link in self.needed(candidate) {
             let found = if self.rules.mode == ImageFetchMode::Never { None } else { Some(self.known.get(link.url.as_ref())) };
@@ -111,6 +113,11 @@ impl<'a> Images<'a> {
         }
         let views = linked_views(&self.call.document);
         self.links = Some(views.filter_map(|view| Some(Link { url: url_at(view)?, view })).collect());
+    }
+
+    /// The first URL that would be one too many to fetch.
+    fn beyond_limit<'s>(&'s self, candidate: &'s Candidate) -> Option<&'s Link<'a>> {
+        self.needed(candidate).nth(self.limits.images)
     }
 
     /// The URLs that this candidate does not get as they are.

@@ -35,7 +35,7 @@ pub struct Translator<'a> {
 impl<'a> Translator<'a> {
     /// A translator for one call.
     #[must_use]
-    pub fn new(call: &'a Call, snapshot: &Snapshot) -> Self {
+    pub fn new(call: &'a Call, snapshot: &'a Snapshot) -> Self {
         Self { call, pivot: None, images: Images::new(call, snapshot.image_fetch, &snapshot.limits) }
     }
 

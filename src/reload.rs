@@ -11,6 +11,7 @@ use pingora::services::background::BackgroundService;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Snapshot;
+use crate::listen::tls::Certificates;
 use crate::live::Live;
 use crate::source::Source;
 use crate::telemetry::Telemetry;
@@ -29,6 +30,8 @@ pub struct Reload {
     pub telemetry: Arc<Telemetry>,
     /// Swept now and then.
     pub pool: Arc<Pool>,
+    /// Renewed by each reload.
+    pub certificates: Certificates,
     /// A SIGHUP came before this service listened.
     pub pending: Arc<AtomicBool>,
 }
@@ -42,6 +45,7 @@ impl Reload {
                     log::warn!("reload: `{key}` changed, which takes a restart; the old value stays in force");
                 }
                 snapshot.notices.iter().for_each(|notice| log::warn!("{notice}"));
+                self.certificates.renew(&snapshot);
                 self.live.store(Arc::new(Live::new(snapshot, Some(&current))));
                 self.telemetry.reload(true);
                 log::info!("reload: {} is in force", self.source.name());
@@ -78,9 +82,13 @@ impl BackgroundService for Reload {
 /// What a reload cannot change.
 fn unchangeable(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
     let keys = [
-        ("listen", old.listen != new.listen),
+        ("listen", listeners_differ(old, new)),
         ("admin.listen", old.admin_listen != new.admin_listen),
         ("threads", old.threads != new.threads),
     ];
     keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+}
+
+fn listeners_differ(old: &Snapshot, new: &Snapshot) -> bool {
+    old.listen.len() != new.listen.len() || old.listen.iter().zip(&new.listen).any(|(old, new)| old.is_another(new))
 }

@@ -1,21 +1,23 @@
 //! The process: listeners, services, signals.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use pingora::apps::HttpServerOptions;
 use pingora::apps::http_app::HttpServer;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
+use pingora_proxy::HttpProxy;
 
 use crate::admin::Admin;
-use crate::config::Snapshot;
+use crate::config::{Door, Snapshot};
 use crate::drain::Flights;
+use crate::listen::{self, Reception};
 use crate::live::Live;
 use crate::proxy::Gateway;
 use crate::readiness::Readiness;
@@ -27,6 +29,9 @@ use crate::telemetry::event::CredentialState;
 use crate::upstream::health::Standing;
 use crate::upstream::pool::Pool;
 
+/// How long an HTTP/2 connection of a client may be idle.
+const H2_IDLE: Duration = Duration::from_secs(60);
+
 /// Runs the gateway until it is told to stop.
 ///
 /// `pending_reload` is set by a SIGHUP that came before this.
@@ -34,10 +39,9 @@ use crate::upstream::pool::Pool;
 /// # Errors
 /// A listener's address cannot be had, or the process cannot be set up.
 pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let (listen, admin_listen, threads) = (snapshot.listen, snapshot.admin_listen, snapshot.threads);
-    for (key, address) in [("listen", listen), ("admin.listen", admin_listen)] {
-        probe(key, address)?;
-    }
+    let (doors, admin_listen, threads) = (doors(&snapshot), snapshot.admin_listen, snapshot.threads);
+    doors.iter().try_for_each(|door| listen::probe("listen", door))?;
+    listen::probe("admin.listen", &Door::Tcp(admin_listen))?;
     announce(&source, &snapshot);
     let telemetry = Arc::new(Telemetry::new()?);
     let live = Arc::new(ArcSwap::from_pointee(Live::new(snapshot, None)));
@@ -56,11 +60,12 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
         readiness: readiness.clone(),
         flights: flights.clone(),
     };
-    let mut proxy = pingora_proxy::http_proxy_service_with_name(&server.configuration, gateway, "gateway");
-    proxy.add_tcp(&listen.to_string());
-    server.add_service(proxy);
+    let (reception, certificates) = Reception::new(proxy(&server.configuration, gateway), live.clone(), &live.load().snapshot)?;
+    let mut clients = Service::new("gateway".to_owned(), reception);
+    doors.iter().for_each(|door| listen::add(&mut clients, door));
+    server.add_service(clients);
     server.add_service(admin(admin_listen, telemetry.clone(), readiness.clone(), live.clone()));
-    let reload = Reload { source, live: live.clone(), telemetry: telemetry.clone(), pool, pending: pending_reload };
+    let reload = Reload { source, live: live.clone(), telemetry: telemetry.clone(), pool, certificates, pending: pending_reload };
     server.add_service(background_service("reload", reload));
     let stop = Stop { live, readiness, flights, telemetry };
     server.run(RunArgs { shutdown_signal: Box::new(stop) });
@@ -88,11 +93,17 @@ fn state(standing: Standing) -> CredentialState {
     }
 }
 
-/// Pingora ends the process without a word on an address it cannot have: find out before.
-fn probe(key: &str, address: SocketAddr) -> io::Result<()> {
-    TcpListener::bind(address)
-        .map(drop)
-        .map_err(|error| io::Error::new(error.kind(), format!("{key}: cannot listen on {address}: {error}")))
+fn doors(snapshot: &Snapshot) -> Vec<Door> {
+    snapshot.listen.iter().map(|listener| listener.door.clone()).collect()
+}
+
+/// The phases, with bounds on HTTP/2 that Pingora leaves open: an idle connection is closed.
+fn proxy(conf: &Arc<ServerConf>, gateway: Gateway) -> HttpProxy<Gateway> {
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(H2_IDLE);
+    let mut proxy = pingora_proxy::http_proxy(conf, gateway);
+    proxy.server_options = Some(options);
+    proxy
 }
 
 fn announce(source: &Source, snapshot: &Snapshot) {
@@ -101,7 +112,7 @@ fn announce(source: &Source, snapshot: &Snapshot) {
     log::info!(
         "heliostat {} listens on {} (admin: {}), configured by {}, providers: {}",
         env!("CARGO_PKG_VERSION"),
-        snapshot.listen,
+        snapshot.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         snapshot.admin_listen,
         source.name(),
         providers.join(", ")

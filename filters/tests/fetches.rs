@@ -34,7 +34,7 @@ const CASES: &[(&str, bool, bool, &str, bool)] = &[
 fn each_dialect_knows_what_it_may_pass_on() {
     for (name, image_urls, tool_ids, url, expected) in CASES {
         let image_types = vec!["image/png".to_owned()];
-        let surface = Surface { image_types, image_urls: *image_urls, tool_ids: *tool_ids };
+        let surface = Surface { image_types, image_urls: *image_urls, tool_ids: *tool_ids, ..Surface::default() };
         let fetches = dialect::by_name(name).unwrap().fetches(url, &surface);
         assert_eq!(fetches, *expected, "{name} {url} with image_urls {image_urls}");
     }

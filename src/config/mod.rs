@@ -4,13 +4,18 @@
 //! (`field`; one module a section), joins each provider with its row of `conf/providers.yaml` (`catalogue`), and yields a [`Snapshot`],
 //! which cannot be wrong. All that is wrong with a file is reported in one run, each with its place.
 
+mod account;
+mod base;
 mod base_url;
 mod candidates;
 mod catalogue;
+mod cidr;
 mod environment;
 mod field;
+mod identity;
 mod image_fetch;
 mod inactive;
+mod listener;
 mod load;
 mod network;
 mod problem;
@@ -19,13 +24,17 @@ mod report;
 mod resolve;
 mod secret;
 mod snapshot;
+mod speech;
 mod tree;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
+pub use account::ServiceAccount;
+pub use cidr::Cidr;
 pub use environment::{Environment, MapEnvironment, ProcessEnvironment, WithoutEnvironment};
+pub use identity::Identity;
 pub use image_fetch::{ImageFetch, ImageFetchMode};
 pub use inactive::{Governance, Observability, SemanticCache, VirtualKey};
 pub use load::{from_environment, load, load_file};
@@ -34,5 +43,6 @@ pub use report::describe;
 pub use resolve::Resolution;
 pub use secret::Secret;
 pub use snapshot::{
-    Auth, Candidate, ClientKey, Concurrency, Credential, Endpoint, Limits, ModelPattern, Provider, Retry, Route, Snapshot, Timeouts,
+    Account, Auth, CallPath, Candidate, ClientKey, Concurrency, Credential, Detour, Door, Endpoint, Exception, Limits, Listener,
+    ModelPattern, Provider, Retry, Route, Snapshot, Speech, Timeouts,
 };

@@ -1,12 +1,17 @@
 //! What a configuration means: built once per load, shared by every request that began under it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use heliostat_filters::dialect::{Dialect, Surface};
 
 use super::Secret;
+use super::account::ServiceAccount;
+use super::cidr::Cidr;
+use super::identity::Identity;
 use super::image_fetch::ImageFetch;
 use super::inactive::{Governance, Observability, SemanticCache};
 
@@ -14,7 +19,7 @@ use super::inactive::{Governance, Observability, SemanticCache};
 #[derive(Debug)]
 pub struct Snapshot {
     /// Where clients connect.
-    pub listen: SocketAddr,
+    pub listen: Vec<Listener>,
     /// Where operators connect: metrics, health.
     pub admin_listen: SocketAddr,
     /// Worker threads of the client listener.
@@ -47,6 +52,59 @@ pub struct Snapshot {
     pub observability: Option<Observability>,
     /// What was accepted but has no effect, in words for `check` and the start-up log.
     pub notices: Vec<String>,
+}
+
+/// A place where clients connect.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Its address.
+    pub door: Door,
+    /// TLS, and who we are there.
+    pub tls: Option<Identity>,
+    /// HTTP/2: offered in the TLS handshake; without TLS, taken from clients that know beforehand.
+    pub http2: bool,
+    /// Balancers: each of their connections begins with a PROXY protocol header.
+    pub balancers: Vec<Cidr>,
+}
+
+/// The address of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Door {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix {
+        /// Where.
+        path: PathBuf,
+        /// Who may connect, as the permission bits of a file.
+        mode: u32,
+    },
+}
+
+impl Listener {
+    /// Whether `other` differs in more than its certificate, which a reload can change.
+    #[must_use]
+    pub fn is_another(&self, other: &Self) -> bool {
+        let shape = |listener: &Self| (listener.door.clone(), listener.tls.is_some(), listener.http2, listener.balancers.clone());
+        shape(self) != shape(other)
+    }
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix { path, .. } => path.display().fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.door.fmt(f)?;
+        let traits = [(self.tls.is_some(), " tls"), (self.http2, " http/2"), (!self.balancers.is_empty(), " proxy-protocol")];
+        traits.iter().filter(|(has, _)| *has).try_for_each(|(_, word)| f.write_str(word))
+    }
 }
 
 /// A caller's key.
@@ -83,10 +141,10 @@ pub struct Provider {
     pub name: String,
     /// Its position in [`Snapshot::providers`].
     pub index: usize,
-    /// Its wire format.
-    pub dialect: &'static dyn Dialect,
-    /// What its surface takes.
-    pub surface: Surface,
+    /// How it is spoken to about most models; [`Provider::speaks`] knows of which.
+    pub speech: Speech,
+    /// How about others: Claude on Vertex.
+    pub exceptions: Vec<Exception>,
     /// How a credential is put on a request.
     pub auth: Auth,
     /// Headers every request carries, such as `anthropic-version`.
@@ -101,7 +159,36 @@ pub struct Provider {
     pub concurrency: Option<Concurrency>,
 }
 
-/// How a credential is put on a request.
+/// How models are spoken to.
+#[derive(Debug, Clone)]
+pub struct Speech {
+    /// The wire format.
+    pub dialect: &'static dyn Dialect,
+    /// What the surface takes.
+    pub surface: Surface,
+    /// Where a chat call goes, if not where the dialect says.
+    pub call: Option<CallPath>,
+}
+
+/// How a provider is spoken to about some of its models.
+#[derive(Debug, Clone)]
+pub struct Exception {
+    /// How their names begin.
+    pub models: &'static str,
+    /// How it is spoken to about them.
+    pub speech: Speech,
+}
+
+/// Where chat calls go, below a credential's base path; `{model}` stands for the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallPath {
+    /// For a whole reply.
+    pub whole: String,
+    /// For a stream.
+    pub stream: String,
+}
+
+/// How a credential is put on a request. One with a service account is always a bearer's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
     /// `Authorization: Bearer …`
@@ -119,14 +206,38 @@ pub struct Credential {
     pub name: String,
     /// Its position in [`Provider::credentials`].
     pub index: usize,
-    /// The secret.
+    /// The secret; empty for a service account, whose key never goes on the wire: its tokens do.
     pub secret: Secret,
+    /// A Google service account.
+    pub account: Option<Account>,
     /// Share of first attempts, relative to the others'; 0 is never.
     pub weight: f64,
     /// Models it may be used for; `None` is all.
     pub models: Option<Vec<ModelPattern>>,
     /// Where requests with it go.
     pub endpoint: Arc<Endpoint>,
+    /// Its base paths for models that [`Provider::exceptions`] names.
+    pub detours: Vec<Detour>,
+}
+
+/// A credential's base path for some models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detour {
+    /// How their names begin.
+    pub models: &'static str,
+    /// The base path; `None` where the credential cannot reach them.
+    pub path: Option<String>,
+}
+
+/// A service account in use: whose it is, and where it calls.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its key.
+    pub service: Arc<ServiceAccount>,
+    /// The Google Cloud project that is billed.
+    pub project: String,
+    /// The location: `global`, `us`, `eu`, or a region.
+    pub location: String,
 }
 
 /// A model name, or a prefix of it (`gpt-4o*`).
@@ -222,10 +333,26 @@ pub struct Limits {
     pub image_bytes: usize,
     /// JSON nesting.
     pub depth: usize,
+    /// Connections at the same time.
+    pub connections: usize,
+    /// Connections at the same time from one address (IPv6: from one /64); `None` is no bound.
+    pub connections_per_address: Option<usize>,
+    /// How long the head of a request may take, from its first byte; of a connection's first request, from the connection's begin.
+    pub header_timeout_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes: 64 << 20, header_bytes: 64 << 10, header_fields: 100, images: 100, image_bytes: 20 << 20, depth: 128 }
+        Self {
+            body_bytes: 64 << 20,
+            header_bytes: 64 << 10,
+            header_fields: 100,
+            images: 100,
+            image_bytes: 20 << 20,
+            depth: 128,
+            connections: 10_000,
+            connections_per_address: None,
+            header_timeout_ms: 10_000,
+        }
     }
 }

@@ -8,6 +8,7 @@ use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
 
 use super::attempt::AttemptRecord;
+use super::operation::Operation;
 use crate::config::Candidate;
 use crate::drain::InFlight;
 use crate::live::Live;
@@ -20,7 +21,7 @@ pub struct Context {
     pub request_id: String,
     /// When its head had been read.
     pub started: Instant,
-    /// The endpoint, for logs and metrics: `chat`, `models`, `other`.
+    /// The endpoint, for logs and metrics: `chat`, `embeddings`, `models`, `other`.
     pub endpoint: &'static str,
     /// The name of the client's key.
     pub client: Option<String>,
@@ -32,8 +33,10 @@ pub struct Context {
     pub _in_flight: InFlight,
 }
 
-/// An admitted chat request.
+/// An admitted request for a provider.
 pub struct Call {
+    /// What it is for.
+    pub operation: Operation,
     /// The scanned body.
     pub document: Document,
     /// The model as asked, cut to a sane length for the log.

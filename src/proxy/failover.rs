@@ -5,16 +5,17 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use heliostat_filters::dialect::openai::StreamWriter;
+use heliostat_filters::fault::FaultKind;
 use heliostat_filters::refusal::{Refusal, RefusalScope};
 use pingora_proxy::Session;
 
-use super::attempt::{Attempt, AttemptClocks, AttemptRecord, Ended, Failure, Interrupt, Waiting};
+use super::attempt::{self, Attempt, AttemptClocks, AttemptRecord, Ended, Failure, Interrupt, Waiting};
 use super::context::{Call, Context};
 use super::outgoing::Outgoing;
 use super::prepare::{Prepared, Translator};
 use super::pump::Pump;
 use super::{Gateway, commit};
-use crate::config::{Candidate, Credential};
+use crate::config::{Candidate, Credential, Secret};
 use crate::live::Live;
 use crate::upstream::health::Probe;
 use crate::upstream::select::{Ask, Pick, Used};
@@ -69,6 +70,10 @@ struct Tried {
     credentials: Vec<usize>,
     failed_hosts: Vec<usize>,
     history: History,
+    /// The access token of the attempt under way.
+    token: Option<Secret>,
+    /// The credential whose token was renewed because the provider refused it: that helps once.
+    renewed: Option<usize>,
 }
 
 /// A credential chosen for an attempt, and the probe it holds.
@@ -165,10 +170,10 @@ impl<'a> Failover<'a> {
             None => None,
         };
         let mut tried = Tried::default();
-        let mut again: Option<(usize, bool)> = None;
+        let mut again = None;
         loop {
             let chosen = match again.take() {
-                Some((credential, _)) => Chosen { credential, _probe: None },
+                Some(credential) => Chosen { credential, _probe: None },
                 None => match self.choose(session, context, visit, candidate, &tried).await {
                     Ok(chosen) => chosen,
                     Err(next) => return Ok(next),
@@ -176,21 +181,24 @@ impl<'a> Failover<'a> {
             };
             let Some(credential) = candidate.provider.credentials.get(chosen.credential) else { return Ok(Next::Candidate) };
             let began = Instant::now();
-            let fresh = tried.history.replayed;
-            let ended = self.attempt(session, context, candidate, credential, prepared, fresh).await?;
+            tried.token = None;
+            let ended = match self.authorise(session, context, candidate, credential, &mut tried).await {
+                Ok(()) => self.attempt(session, context, candidate, credential, prepared, &tried).await?,
+                Err(ended) => Err(ended),
+            };
             let failure = match ended {
                 Ok(end) => return Ok(Next::End(end)),
                 Err(Ended::ClientGone) => {
-                    let word = "client_gone";
-                    self.record(
-                        context,
-                        candidate,
-                        Mark { credential: &credential.name, word: word.into(), outcome: word, took: began.elapsed() },
-                    );
+                    let (word, took) = ("client_gone", began.elapsed());
+                    self.record(context, candidate, Mark { credential: &credential.name, word: word.into(), outcome: word, took });
                     return Ok(Next::End(End::ClientGone));
                 }
                 Err(Ended::Failed(failure)) => *failure,
             };
+            if self.renew(context, candidate, credential, &mut tried, &failure, began) {
+                again = Some(credential.index);
+                continue;
+            }
             let step = self.learn(context, candidate, credential, &mut tried, failure, began, prepared.same_dialect);
             drop(chosen);
             match step {
@@ -200,7 +208,7 @@ impl<'a> Failover<'a> {
                     }
                     tried.history.extra += u32::from(!replay);
                     tried.history.replayed |= replay;
-                    again = Some((credential.index, replay));
+                    again = Some(credential.index);
                 }
                 Step::NextKey => tried.history.extra += 1,
                 Step::NextCandidate => return Ok(Next::Candidate),
@@ -250,6 +258,50 @@ impl<'a> Failover<'a> {
         }
     }
 
+    /// Gets the access token for an attempt, where the credential is a service account.
+    async fn authorise(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+        candidate: &Candidate,
+        credential: &Credential,
+        tried: &mut Tried,
+    ) -> Result<(), Ended> {
+        let Some(bearer) = self.live.tokens.of(&candidate.provider, credential) else { return Ok(()) };
+        let until = self.clocks(candidate, Instant::now()).header;
+        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+        match waiting.on(until, bearer.token(&self.gateway.pool)).await {
+            Ok(Ok(token)) => {
+                tried.token = Some(token);
+                Ok(())
+            }
+            Ok(Err(denied)) => Err(attempt::no_token(&denied.to_string())),
+            Err(Interrupt::ClientGone) => Err(Ended::ClientGone),
+            Err(Interrupt::Deadline) => Err(attempt::no_token("it did not come in time")),
+        }
+    }
+
+    /// Whether a failure is a token that the provider refuses: then another is asked for, and the same credential tried again, once.
+    fn renew(
+        &self,
+        context: &mut Context,
+        candidate: &Candidate,
+        credential: &Credential,
+        tried: &mut Tried,
+        failure: &Failure,
+        began: Instant,
+    ) -> bool {
+        let (Some(bearer), Some(token)) = (self.live.tokens.of(&candidate.provider, credential), &tried.token) else { return false };
+        if failure.outcome != Outcome::Fault(FaultKind::Authentication) || tried.renewed == Some(credential.index) {
+            return false;
+        }
+        bearer.refused(token);
+        tried.renewed = Some(credential.index);
+        let mark = Mark { credential: &credential.name, word: failure.word(), outcome: failure.outcome.label(), took: began.elapsed() };
+        self.record(context, candidate, mark);
+        true
+    }
+
     async fn attempt(
         &mut self,
         session: &mut Session,
@@ -257,12 +309,13 @@ impl<'a> Failover<'a> {
         candidate: &'a Candidate,
         credential: &'a Credential,
         prepared: &Prepared,
-        fresh: bool,
+        tried: &Tried,
     ) -> pingora::Result<Result<End, Ended>> {
         let provider = &candidate.provider;
         let head = Outgoing {
-            provider,
+            candidate,
             credential,
+            token: tried.token.as_ref(),
             path: &prepared.path,
             same_dialect: prepared.same_dialect,
             stream: self.call.stream,
@@ -278,7 +331,7 @@ impl<'a> Failover<'a> {
             head: &head,
             body: &prepared.translated.body,
             same_dialect: prepared.same_dialect,
-            fresh,
+            fresh: tried.history.replayed,
             clocks: self.clocks(candidate, began),
         };
         let pump = self.call.stream.then(|| self.pump(candidate, prepared));
@@ -290,6 +343,8 @@ impl<'a> Failover<'a> {
             candidate,
             names: &prepared.translated.names,
             reply: &prepared.reply,
+            operation: self.call.operation,
+            wanted: prepared.wanted.as_ref(),
             same_dialect: prepared.same_dialect,
             stream: self.call.stream,
             total: self.call.clocks.total,
@@ -330,7 +385,7 @@ impl<'a> Failover<'a> {
             candidate.model,
             credential.name,
             failure.word(),
-            super::redact::secret(&failure.fault.message, &credential.secret)
+            super::redact::secret(&failure.fault.message, tried.token.as_ref().unwrap_or(&credential.secret))
         );
         let used = Used { provider: &candidate.provider, credential: credential.index, model: &candidate.model };
         if let Some(cooldown) = verdict::cooldown(&fault) {
@@ -349,7 +404,7 @@ impl<'a> Failover<'a> {
         self.exhausted.faults.push(AttemptFault { outcome, ..fault });
         self.exhausted.last = Some(failure);
         self.exhausted.last_same_dialect = same_dialect;
-        self.exhausted.last_secret = Some(credential.secret.clone());
+        self.exhausted.last_secret = Some(tried.token.as_ref().unwrap_or(&credential.secret).clone());
         verdict::next(outcome, tried.history, candidate.provider.retry, left)
     }
 
@@ -367,7 +422,7 @@ impl<'a> Failover<'a> {
     }
 
     fn pump(&self, candidate: &Candidate, prepared: &Prepared) -> Pump {
-        let reader = candidate.provider.dialect.chat_stream(prepared.translated.names.clone());
+        let reader = candidate.speech().dialect.chat_stream(prepared.translated.names.clone());
         let writer = (!prepared.same_dialect).then(|| StreamWriter::new(prepared.reply.clone()));
         Pump::new(reader, writer)
     }

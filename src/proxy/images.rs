@@ -106,8 +106,8 @@ impl<'a> Images<'a> {
 
     /// Finds the URLs, unless this candidate takes all there can be.
     fn read(&mut self, candidate: &Candidate) {
-        let provider = &candidate.provider;
-        let takes_all = provider.dialect.name() == CLIENT_DIALECT && provider.surface.image_urls;
+        let speech = candidate.speech();
+        let takes_all = speech.dialect.name() == CLIENT_DIALECT && speech.surface.image_urls;
         if self.links.is_some() || (takes_all && self.rules.mode != ImageFetchMode::Always) {
             return;
         }
@@ -123,14 +123,14 @@ impl<'a> Images<'a> {
     /// The URLs that this candidate does not get as they are.
     fn needed<'s>(&'s self, candidate: &'s Candidate) -> impl Iterator<Item = &'s Link<'a>> {
         let always = self.rules.mode == ImageFetchMode::Always;
-        let provider = &candidate.provider;
-        let needs = move |link: &&Link<'_>| is_web(&link.url, true) && (always || !provider.dialect.fetches(&link.url, &provider.surface));
+        let speech = candidate.speech();
+        let needs = move |link: &&Link<'_>| is_web(&link.url, true) && (always || !speech.dialect.fetches(&link.url, &speech.surface));
         self.links.iter().flatten().filter(needs)
     }
 }
 
 fn check_type(candidate: &Candidate, at: View<'_>, inline: &Inline) -> Result<(), Refusal> {
-    let types = &candidate.provider.surface.image_types;
+    let types = &candidate.speech().surface.image_types;
     let is_file = at.key().is_some_and(|key| key == "file_data");
     if types.iter().any(|taken| *taken == inline.media_type) || (is_file && !inline.media_type.starts_with("image/")) {
         return Ok(());

@@ -2,7 +2,7 @@
 //! [`accept`] → [`body`] → [`plan`] → [`failover`] (over [`attempt`]s) → [`commit`] and [`relay`] → [`finish`]. [`reply`] renders the
 //! gateway's own answers, [`exhausted`] what is said when nothing is left.
 
-mod accept;
+pub(crate) mod accept;
 mod attempt;
 mod body;
 mod commit;
@@ -12,15 +12,17 @@ mod failover;
 mod finish;
 mod headers;
 mod images;
+mod operation;
 mod outgoing;
 mod plan;
 mod prepare;
-mod problem;
+pub(crate) mod problem;
 mod pump;
 mod redact;
 mod relay;
 mod reply;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,6 +36,7 @@ use self::context::{Context, Outcome};
 use self::failover::{End, Failover};
 use self::problem::Problem;
 use crate::drain::Flights;
+use crate::listen::guard::HeadWatch;
 use crate::live::Live;
 use crate::readiness::Readiness;
 use crate::telemetry::Telemetry;
@@ -77,6 +80,13 @@ impl ProxyHttp for Gateway {
         // None: responses are never compressed, and an idle module costs every request.
     }
 
+    /// Runs first, when a head has been read: says so to the connection's guard.
+    fn on_connection_reuse(&self, _session: &mut Session, _context: &mut Context, connection: Box<dyn Any + Send + Sync>) {
+        if let Ok(watch) = connection.downcast::<Arc<HeadWatch>>() {
+            watch.done();
+        }
+    }
+
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<()> {
         context.started = Instant::now();
         context.request_id = accept::request_id(&session.req_header().headers);
@@ -92,7 +102,7 @@ impl ProxyHttp for Gateway {
     /// Answers what needs no provider; admits what does. `Ok(true)` is "answered".
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         match self.admit(session, context).await {
-            Ok(Ask::Chat) => return Ok(false),
+            Ok(Ask::Chat | Ask::Embeddings) => return Ok(false),
             Ok(Ask::Models) => reply::models(session, context).await?,
             Ok(Ask::Health) => {
                 let (status, body) = self.readiness.answer(session.req_header().uri.path()).unwrap_or((404, "{}\n"));
@@ -139,6 +149,7 @@ impl Gateway {
     async fn admit(&self, session: &mut Session, context: &mut Context) -> Result<Ask, Problem> {
         let live = context.live.clone();
         let limits = &live.snapshot.limits;
+        accept::sound(session)?;
         accept::bounds(&session.req_header().headers, limits)?;
         let ask = match self.readiness.answer(session.req_header().uri.path()) {
             Some(_) => Ask::Health,
@@ -149,12 +160,10 @@ impl Gateway {
             return Ok(ask);
         }
         context.client = accept::authenticate(&session.req_header().headers, &live.snapshot)?.map(str::to_owned);
-        if ask != Ask::Chat {
-            return Ok(ask);
-        }
+        let Some(operation) = ask.operation() else { return Ok(ask) };
         let body = body::read(session, limits.body_bytes).await?;
         context.outcome.bytes_in = body.len() as u64;
-        let call = plan::chat(body, &session.req_header().headers, &live.snapshot, context.started)?;
+        let call = plan::call(operation, body, &session.req_header().headers, &live.snapshot, context.started)?;
         context.outcome.asked_model.clone_from(&call.asked);
         context.outcome.stream = call.stream;
         context.call = Some(call);

@@ -3,10 +3,12 @@
 use heliostat_filters::chat::ChatRequest;
 use heliostat_filters::dialect::openai::{self, ReplyContext};
 use heliostat_filters::dialect::{Names, Target, Translated};
+use heliostat_filters::embeddings::Wanted;
 use heliostat_filters::refusal::{Refusal, RefusalScope};
 
 use super::context::Call;
 use super::images::Images;
+use super::operation::{self, Operation};
 use crate::config::{Candidate, Snapshot};
 
 /// The client's dialect.
@@ -20,8 +22,10 @@ pub struct Prepared {
     pub path: String,
     /// Whether the client speaks the provider's dialect.
     pub same_dialect: bool,
-    /// What the client's reply needs beside the provider's.
+    /// What the client's chat reply needs beside the provider's.
     pub reply: ReplyContext,
+    /// What the client's list of embeddings must hold, where it is written anew.
+    pub wanted: Option<Wanted>,
 }
 
 /// Prepares a call for its candidates. The client's body is read into views once, and only if a candidate speaks another dialect.
@@ -44,7 +48,8 @@ impl<'a> Translator<'a> {
     /// # Errors
     /// A [`Refusal`]: the request is wrong, or this candidate cannot carry it.
     pub fn prepare(&mut self, candidate: &Candidate, request_id: &str) -> Result<Prepared, Refusal> {
-        let dialect = candidate.provider.dialect;
+        let speech = candidate.speech();
+        let dialect = speech.dialect;
         let same_dialect = dialect.name() == CLIENT_DIALECT;
         let mut reply = ReplyContext {
             created_s: std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
@@ -52,23 +57,32 @@ impl<'a> Translator<'a> {
             legacy_functions: false,
             include_usage: false,
         };
-        let path = dialect.chat_path(&candidate.model, self.call.stream);
         let fetched = self.images.fetched(candidate)?;
+        let target = Target { model: &candidate.model, surface: &speech.surface, fetched: &fetched };
+        let Call { operation, document, stream, .. } = self.call;
+        let path = operation.path(document, speech, &target, *stream);
         if same_dialect {
-            let body = openai::rewrite(&self.call.document, &candidate.model, &fetched);
+            let body = openai::rewrite(document, &candidate.model, &fetched);
             let translated = Translated { body, losses: Vec::new(), names: Names::default() };
-            return Ok(Prepared { translated, path, same_dialect, reply });
+            return Ok(Prepared { translated, path, same_dialect, reply, wanted: None });
         }
-        let pivot = self.pivot.get_or_insert_with(|| ChatRequest::read(&self.call.document)).as_ref().map_err(Clone::clone)?;
-        reply.legacy_functions = pivot.legacy_functions;
-        reply.include_usage = pivot.include_usage;
-        let target = Target { model: &candidate.model, surface: &candidate.provider.surface, fetched: &fetched };
-        let mut translated = dialect.chat_request(pivot, &target)?;
+        let (mut translated, wanted) = match operation {
+            Operation::Chat => {
+                let pivot = self.pivot.get_or_insert_with(|| ChatRequest::read(document)).as_ref().map_err(Clone::clone)?;
+                reply.legacy_functions = pivot.legacy_functions;
+                reply.include_usage = pivot.include_usage;
+                (dialect.chat_request(pivot, &target)?, None)
+            }
+            Operation::Embeddings => {
+                let (translated, wanted) = operation::embeddings_request(document, dialect, &target)?;
+                (translated, Some(wanted))
+            }
+        };
         translated.names.id_seed.push_str(request_id);
         if self.call.strict && !translated.losses.is_empty() {
             return Err(too_lossy(&translated));
         }
-        Ok(Prepared { translated, path, same_dialect, reply })
+        Ok(Prepared { translated, path, same_dialect, reply, wanted })
     }
 }
 

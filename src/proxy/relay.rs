@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use heliostat_filters::dialect::openai::StreamWriter;
+use heliostat_filters::dialect::openai::{StreamWriter, Tail};
 use http::Version;
 use pingora_proxy::Session;
 
@@ -66,9 +66,13 @@ pub async fn whole(session: &mut Session, context: &mut Context, whole: Whole, p
     }
     own_time(&mut header, context)?;
     session.as_downstream_mut().write_response_header(Box::new(header)).await?;
+    let mut tail = Tail::default();
+    if rest.is_some() {
+        tail.push(&body);
+    }
     session.as_downstream_mut().write_response_body(body, rest.is_none()).await?;
     if let Some(lease) = rest {
-        remainder(session, context, lease, pool, clocks).await?;
+        remainder(session, context, Rest { lease, tail }, pool, clocks).await?;
     }
     session.as_downstream_mut().finish_body().await
 }
@@ -192,18 +196,24 @@ async fn begin_stream(session: &mut Session, context: &mut Context, streaming: &
     session.as_downstream_mut().write_response_header(Box::new(header)).await
 }
 
-async fn remainder(
-    session: &mut Session,
-    context: &mut Context,
-    mut lease: Lease,
-    pool: &Pool,
-    clocks: RelayClocks,
-) -> pingora::Result<()> {
+/// What is left of a reply too long to be held.
+struct Rest {
+    lease: Lease,
+    /// The end of what has been sent.
+    tail: Tail,
+}
+
+/// Sends what is left of a reply too long to be held, and notes the usage at its end.
+async fn remainder(session: &mut Session, context: &mut Context, rest: Rest, pool: &Pool, clocks: RelayClocks) -> pingora::Result<()> {
+    let Rest { mut lease, mut tail } = rest;
     loop {
         let until = clocks.total.min(Instant::now() + clocks.stall);
         let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
         match waiting.on(until, lease.connection.next_body()).await {
-            Ok(Ok(Some(piece))) => session.as_downstream_mut().write_response_body(piece, false).await?,
+            Ok(Ok(Some(piece))) => {
+                tail.push(&piece);
+                session.as_downstream_mut().write_response_body(piece, false).await?;
+            }
             Ok(Ok(None)) => break,
             Ok(Err(error)) => return cut(context, &error.to_string()),
             Err(Interrupt::Deadline) => return cut(context, "the provider's reply stalled"),
@@ -213,6 +223,7 @@ async fn remainder(
             }
         }
     }
+    context.outcome.usage = tail.usage().unwrap_or(context.outcome.usage);
     pool.give_back(lease);
     Ok(())
 }

@@ -109,6 +109,16 @@ impl Gateway {
         client::send(self.address, "POST", CHAT, headers, body).await
     }
 
+    /// Sends an embeddings request.
+    pub async fn embed(&self, body: &Value) -> Reply {
+        self.embed_with(&[], body.to_string().as_bytes()).await
+    }
+
+    /// Sends an embeddings request byte for byte, with headers of its own.
+    pub async fn embed_with(&self, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        client::send(self.address, "POST", "/v1/embeddings", headers, body).await
+    }
+
     /// Sends a chat request and returns once the head of the answer is there.
     pub async fn stream(&self, body: &Value) -> Stream {
         self.stream_with(&[], body).await
@@ -195,6 +205,11 @@ impl Gateway {
         line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).expect("a number") * 1024
     }
 
+    /// The folder of the configuration, where relative paths begin.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     fn signal(&self, name: &str) {
         let id = self.child.id().expect("it runs").to_string();
         let sent = std::process::Command::new("kill").args(["-s", name, &id]).status().expect("kill");
@@ -264,7 +279,10 @@ pub fn free_address() -> SocketAddr {
 }
 
 fn write_config(folder: &TempDir, yaml: &str, address: SocketAddr, admin: SocketAddr) {
-    let text = format!("listen: {address}\nadmin: {{ listen: \"{admin}\" }}\n{yaml}");
+    // A test of listeners writes its own, one of them on ADDRESS.
+    let listen = if yaml.contains("listen:") { String::new() } else { format!("listen: {address}\n") };
+    let yaml = yaml.replace("ADDRESS", &address.to_string());
+    let text = format!("{listen}admin: {{ listen: \"{admin}\" }}\n{yaml}");
     // Put in place whole, as operators should: a file that is read while it is written says something else.
     let draft = folder.path().join("draft");
     std::fs::write(&draft, text).expect("a written configuration");

@@ -79,7 +79,7 @@ fn no_file_means_the_usual_variables() {
         (snapshot.providers.len(), gemini.auth, gemini.credentials[0].name.as_str()),
         (1, Auth::Header("x-goog-api-key"), "GOOGLE_API_KEY")
     );
-    assert_eq!(snapshot.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(snapshot.listen[0].to_string(), "127.0.0.1:8080");
     assert_eq!(snapshot.admin_listen.to_string(), "127.0.0.1:8081");
     let none = from_environment(&MapEnvironment::default()).unwrap_err();
     assert!(lines(&none).contains("OPENAI_API_KEY"), "{}", lines(&none));
@@ -143,9 +143,9 @@ fn auth_headers_and_surface_follow_the_catalogue_and_the_dialect() {
     assert!(snapshot.providers.iter().enumerate().all(|(index, provider)| provider.index == index));
     assert_eq!(snapshot.providers[0].credentials[1].endpoint.authority, "127.0.0.1:1");
     assert_eq!(snapshot.providers[0].credentials[0].endpoint.host, "api.anthropic.com");
-    let vertex = &snapshot.providers[1].surface;
+    let vertex = &snapshot.providers[1].speech.surface;
     assert!(vertex.image_urls && !vertex.tool_ids && vertex.image_types.contains(&"image/heic".to_owned()));
-    assert!(!snapshot.providers[0].surface.image_types.contains(&"image/heic".to_owned()));
+    assert!(!snapshot.providers[0].speech.surface.image_types.contains(&"image/heic".to_owned()));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn images_may_be_as_large_fetched_as_sent_unless_said_otherwise() {
 #[test]
 fn a_provider_may_be_said_not_to_fetch_urls() {
     let snapshot = loaded("providers:\n  openai: {keys: [{value: k}]}\n  mine: {base_url: 'http://h', dialect: openai, image_urls: false}");
-    assert_eq!(snapshot.providers.iter().map(|provider| provider.surface.image_urls).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(snapshot.providers.iter().map(|provider| provider.speech.surface.image_urls).collect::<Vec<_>>(), [true, false]);
 }
 
 #[test]

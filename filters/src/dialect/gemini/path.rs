@@ -1,9 +1,14 @@
 //! The path of a call, which names the model and the method.
 
-/// `/models/{model}:generateContent`, or `:streamGenerateContent?alt=sse` (without `alt=sse` a stream is one JSON array). A model with
-/// a path of its own (`tunedModels/x`, `publishers/google/models/x`) stands as it is.
+use crate::dialect::segment::encode;
+
+/// `/models/{model}:generateContent`, or `:streamGenerateContent?alt=sse` (without `alt=sse` a stream is one JSON array).
 pub(super) fn chat(model: &str, stream: bool) -> String {
-    let method = if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
+    of(model, if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" })
+}
+
+/// `/models/{model}` and the method. A model with a path of its own (`tunedModels/x`, `publishers/google/models/x`) stands as it is.
+pub(super) fn of(model: &str, method: &str) -> String {
     let segments: Vec<&str> = model.split('/').collect();
     // An empty or dotted segment would lead elsewhere below the base URL.
     let is_path = segments.len() > 1 && segments.iter().all(|segment| !matches!(*segment, "" | "." | ".."));
@@ -13,19 +18,6 @@ pub(super) fn chat(model: &str, stream: bool) -> String {
     } else {
         format!("/models/{}{method}", encode(model))
     }
-}
-
-/// Percent-encodes all but RFC 3986's unreserved characters, and `@` (Vertex' `model@version`).
-fn encode(segment: &str) -> String {
-    let mut encoded = String::with_capacity(segment.len());
-    for byte in segment.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'@') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

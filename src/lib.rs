@@ -1,6 +1,7 @@
 //! Heliostat: a gateway between applications and AI model providers.
 
 pub mod admin;
+pub mod attend;
 pub mod cli;
 pub mod config;
 pub mod demo;
@@ -8,6 +9,8 @@ pub mod drain;
 pub mod fetch;
 pub mod listen;
 pub mod live;
+pub mod memory;
+pub mod notify;
 pub mod proxy;
 pub mod readiness;
 pub mod reload;

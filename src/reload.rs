@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::Snapshot;
 use crate::listen::tls::Certificates;
 use crate::live::Live;
+use crate::notify;
 use crate::source::Source;
 use crate::telemetry::Telemetry;
 use crate::upstream::pool::Pool;
@@ -38,6 +39,7 @@ pub struct Reload {
 
 impl Reload {
     fn reload(&self) {
+        notify::reloading();
         match self.source.load() {
             Ok(snapshot) => {
                 let current = self.live.load();
@@ -49,11 +51,13 @@ impl Reload {
                 self.live.store(Arc::new(Live::new(snapshot, Some(&current))));
                 self.telemetry.reload(true);
                 log::info!("reload: {} is in force", self.source.name());
+                notify::ready("serving; the configuration was read again");
             }
             Err(problems) => {
                 problems.iter().for_each(|problem| log::error!("{problem}"));
                 self.telemetry.reload(false);
                 log::error!("reload: {} was refused; the old configuration stays in force", self.source.name());
+                notify::ready("serving by the old configuration; the new one was refused");
             }
         }
     }

@@ -13,12 +13,16 @@ use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 use pingora_proxy::HttpProxy;
+use tokio::sync::watch;
 
 use crate::admin::Admin;
+use crate::attend::Closable;
 use crate::config::{Door, Snapshot};
 use crate::drain::Flights;
 use crate::listen::{self, Reception};
 use crate::live::Live;
+use crate::memory::Memory;
+use crate::notify::Herald;
 use crate::proxy::Gateway;
 use crate::readiness::Readiness;
 use crate::reload::Reload;
@@ -48,6 +52,7 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
     let pool = Pool::new();
     let readiness = Arc::new(Readiness::default());
     let flights = Arc::new(Flights::default());
+    let memory = Arc::new(Memory::default());
 
     let conf = ServerConf { threads, ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, conf);
@@ -59,30 +64,48 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
         telemetry: telemetry.clone(),
         readiness: readiness.clone(),
         flights: flights.clone(),
+        memory: memory.clone(),
     };
-    let (reception, certificates) = Reception::new(proxy(&server.configuration, gateway), live.clone(), &live.load().snapshot)?;
+    let proxy = proxy(&server.configuration, gateway);
+    let (reception, certificates) = Reception::new(proxy, live.clone(), flights.clone(), &live.load().snapshot)?;
     let mut clients = Service::new("gateway".to_owned(), reception);
     doors.iter().for_each(|door| listen::add(&mut clients, door));
-    server.add_service(clients);
-    server.add_service(admin(admin_listen, telemetry.clone(), readiness.clone(), live.clone()));
+    let (close, closed) = watch::channel(false);
+    server.add_service(Closable::new(clients, closed));
+    let standing = Box::new(before_metrics(live.clone(), memory));
+    server.add_service(admin(admin_listen, Admin::new(telemetry.clone(), readiness.clone(), standing)));
     let reload = Reload { source, live: live.clone(), telemetry: telemetry.clone(), pool, certificates, pending: pending_reload };
     server.add_service(background_service("reload", reload));
-    let stop = Stop { live, readiness, flights, telemetry };
+    server.add_service(background_service("herald", Herald { listeners: addresses(&doors, admin_listen) }));
+    let stop = Stop { live, readiness, flights, close, telemetry };
     server.run(RunArgs { shutdown_signal: Box::new(stop) });
     Ok(())
 }
 
-fn admin(listen: SocketAddr, telemetry: Arc<Telemetry>, readiness: Arc<Readiness>, live: Arc<ArcSwap<Live>>) -> Service<HttpServer<Admin>> {
-    let before_metrics = Box::new(move |telemetry: &Telemetry| {
-        let live = live.load();
-        let standings = live.lanes.standings(Instant::now());
-        telemetry.credentials(standings.into_iter().map(|(provider, credential, standing)| (provider, credential, state(standing))));
-    });
-    let app = HttpServer::new_app(Admin::new(telemetry, readiness, before_metrics));
-    let mut service = Service::new("admin".to_owned(), app);
+/// What must accept before the process is ready.
+fn addresses(doors: &[Door], admin: SocketAddr) -> Vec<SocketAddr> {
+    let of = |door: &Door| match door {
+        Door::Tcp(address) => Some(*address),
+        Door::Unix { .. } => None,
+    };
+    doors.iter().filter_map(of).chain([admin]).collect()
+}
+
+fn admin(listen: SocketAddr, admin: Admin) -> Service<HttpServer<Admin>> {
+    let mut service = Service::new("admin".to_owned(), HttpServer::new_app(admin));
     service.threads = Some(1);
     service.add_tcp(&listen.to_string());
     service
+}
+
+/// What is looked up rather than told.
+fn before_metrics(live: Arc<ArcSwap<Live>>, memory: Arc<Memory>) -> impl Fn(&Telemetry) + Send + Sync {
+    move |telemetry| {
+        let live = live.load();
+        let standings = live.lanes.standings(Instant::now());
+        telemetry.credentials(standings.into_iter().map(|(provider, credential, standing)| (provider, credential, state(standing))));
+        telemetry.body_bytes(memory.held());
+    }
 }
 
 fn state(standing: Standing) -> CredentialState {

@@ -37,6 +37,8 @@ const ROOT: &[&str] = &[
 ];
 const LIMITS: &[&str] = &[
     "body_bytes",
+    "body_timeout_ms",
+    "memory_bytes",
     "header_bytes",
     "header_fields",
     "images",
@@ -52,6 +54,8 @@ const CLIENT_KEY: &[&str] = &["name", "value"];
 const DEFAULT_DRAIN_NOTICE_MS: u64 = 5_000;
 const DEFAULT_DRAIN_DEADLINE_MS: u64 = 60_000;
 const MAX_THREADS: u64 = 1_024;
+/// Of a machine's memory: 64 TiB.
+const MAX_MEMORY: u64 = 64 << 40;
 
 /// Reads a configuration, YAML or JSON. `file_name` is what problems call it.
 ///
@@ -158,6 +162,13 @@ fn limits(root: &Section<'_>) -> Limits {
     let mut limits = Limits::default();
     if let Some(section) = root.get("limits").and_then(|field| field.section(LIMITS)) {
         section.size("body_bytes", 1..=4 << 30, &mut limits.body_bytes);
+        section.milliseconds("body_timeout_ms", 1, &mut limits.body_timeout_ms);
+        if let Some(bytes) = section.get("memory_bytes").and_then(|field| field.integer(1..=MAX_MEMORY)) {
+            limits.memory_bytes = bytes;
+        }
+        if limits.memory_bytes < limits.body_bytes as u64 {
+            section.field.warn("a body of `body_bytes` does not fit into `memory_bytes`, and will be refused with 503");
+        }
         section.size("header_bytes", 1_024..=1 << 20, &mut limits.header_bytes);
         section.size("header_fields", 8..=256, &mut limits.header_fields);
         section.size("images", 0..=10_000, &mut limits.images);

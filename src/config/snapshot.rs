@@ -323,6 +323,10 @@ pub struct Concurrency {
 pub struct Limits {
     /// Request body.
     pub body_bytes: usize,
+    /// Until a request body has arrived whole, in milliseconds.
+    pub body_timeout_ms: u64,
+    /// All request bodies in flight together.
+    pub memory_bytes: u64,
     /// Header block.
     pub header_bytes: usize,
     /// Header fields.
@@ -345,6 +349,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: 64 << 20,
+            body_timeout_ms: 120_000,
+            memory_bytes: 1 << 30,
             header_bytes: 64 << 10,
             header_fields: 100,
             images: 100,

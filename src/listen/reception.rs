@@ -23,7 +23,9 @@ use super::guard::{self, Guard, HeadWatch};
 use super::proxy_protocol::{self, Named};
 use super::refusal;
 use super::tls::Certificates;
+use crate::attend::attend;
 use crate::config::{Door, Listener, Snapshot};
+use crate::drain::Flights;
 use crate::live::Live;
 use crate::proxy::accept;
 
@@ -42,6 +44,7 @@ const TURNED_AWAY: usize = 256;
 pub struct Reception<A> {
     proxy: Arc<A>,
     live: Arc<ArcSwap<Live>>,
+    flights: Arc<Flights>,
     entrances: Vec<Entrance>,
     caps: Arc<Caps>,
     turned_away: Semaphore,
@@ -63,7 +66,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn new(proxy: A, live: Arc<ArcSwap<Live>>, snapshot: &Snapshot) -> Result<(Self, Certificates), rustls::Error> {
+    pub fn new(
+        proxy: A,
+        live: Arc<ArcSwap<Live>>,
+        flights: Arc<Flights>,
+        snapshot: &Snapshot,
+    ) -> Result<(Self, Certificates), rustls::Error> {
         let mut certificates = Certificates::default();
         let mut entrances = Vec::new();
         for listener in &snapshot.listen {
@@ -71,7 +79,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
             entrances.push(Entrance { listener: listener.clone(), tls });
         }
         let turned_away = Semaphore::new(TURNED_AWAY);
-        Ok((Self { proxy: Arc::new(proxy), live, entrances, caps: Arc::default(), turned_away }, certificates))
+        Ok((Self { proxy: Arc::new(proxy), live, flights, entrances, caps: Arc::default(), turned_away }, certificates))
     }
 
     async fn receive(&self, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<()> {
@@ -96,7 +104,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
         // In a box: its size would stay with the connection for its life.
         let (stream, speaks) = timeout_at(began + patience, Box::pin(open)).await.ok()??;
         match speaks {
-            Speaks::Http1(read) => self.http1(stream, read, (began, patience), shutdown).await,
+            Speaks::Http1(read) => {
+                let begun = !read.is_empty();
+                let requests = |stream| self.http1(stream, read, (began, patience), shutdown);
+                attend(&self.flights, (stream, begun), shutdown, requests).await;
+            }
             Speaks::Http2(read) => {
                 self.proxy.process_new(Box::new(Guard::http2(stream, read.freeze())), shutdown).await;
             }
@@ -243,7 +255,5 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Reception<A> {
         None
     }
 
-    async fn cleanup(&self) {
-        self.proxy.http_cleanup().await;
-    }
+    // Without the proxy's own clean-up, which would drop requests whose head has come in part.
 }

@@ -12,6 +12,7 @@ use super::operation::Operation;
 use crate::config::Candidate;
 use crate::drain::InFlight;
 use crate::live::Live;
+use crate::memory::Reservation;
 
 /// One request, from its head to its log line.
 pub struct Context {
@@ -30,7 +31,9 @@ pub struct Context {
     /// What happened.
     pub outcome: Outcome,
     /// Counts the request as in flight until it is dropped.
-    pub _in_flight: InFlight,
+    pub in_flight: InFlight,
+    /// What its body holds of the memory for all of them, until it is dropped.
+    pub body_memory: Reservation,
 }
 
 /// An admitted request for a provider.

@@ -277,7 +277,7 @@ impl<'a> Failover<'a> {
             }
             Ok(Err(denied)) => Err(attempt::no_token(&denied.to_string())),
             Err(Interrupt::ClientGone) => Err(Ended::ClientGone),
-            Err(Interrupt::Deadline) => Err(attempt::no_token("it did not come in time")),
+            Err(Interrupt::Deadline | Interrupt::Stopping) => Err(attempt::no_token("it did not come in time")),
         }
     }
 

@@ -38,6 +38,7 @@ use self::problem::Problem;
 use crate::drain::Flights;
 use crate::listen::guard::HeadWatch;
 use crate::live::Live;
+use crate::memory::Memory;
 use crate::readiness::Readiness;
 use crate::telemetry::Telemetry;
 use crate::upstream::pool::Pool;
@@ -57,6 +58,8 @@ pub struct Gateway {
     pub readiness: Arc<Readiness>,
     /// Who is in flight.
     pub flights: Arc<Flights>,
+    /// What request bodies hold together.
+    pub memory: Arc<Memory>,
 }
 
 #[async_trait]
@@ -72,7 +75,8 @@ impl ProxyHttp for Gateway {
             client: None,
             call: None,
             outcome: Outcome::default(),
-            _in_flight: self.flights.enter(),
+            in_flight: self.flights.enter(),
+            body_memory: self.memory.reserve(),
         }
     }
 
@@ -93,9 +97,6 @@ impl ProxyHttp for Gateway {
         let client = session.as_downstream_mut();
         client.set_write_timeout(Some(CLIENT_WRITE));
         client.set_pipelining_enabled(true);
-        if self.readiness.is_draining() {
-            client.set_keepalive(None);
-        }
         Ok(())
     }
 
@@ -108,7 +109,12 @@ impl ProxyHttp for Gateway {
                 let (status, body) = self.readiness.answer(session.req_header().uri.path()).unwrap_or((404, "{}\n"));
                 reply::json(session, context, status, body).await?;
             }
-            Err(problem) => reply::problem(session, context, &problem).await?,
+            Err(problem) => {
+                if let Some(reason) = problem.of_a_bound() {
+                    self.telemetry.rejected(reason);
+                }
+                reply::problem(session, context, &problem).await?;
+            }
         }
         Ok(true)
     }
@@ -161,7 +167,7 @@ impl Gateway {
         }
         context.client = accept::authenticate(&session.req_header().headers, &live.snapshot)?.map(str::to_owned);
         let Some(operation) = ask.operation() else { return Ok(ask) };
-        let body = body::read(session, limits.body_bytes).await?;
+        let body = body::read(session, limits, &mut context.body_memory).await?;
         context.outcome.bytes_in = body.len() as u64;
         let call = plan::call(operation, body, &session.req_header().headers, &live.snapshot, context.started)?;
         context.outcome.asked_model.clone_from(&call.asked);

@@ -9,8 +9,9 @@ use pingora_proxy::Session;
 
 use super::attempt::{Interrupt, Streaming, Waiting, Whole};
 use super::context::Context;
-use super::headers;
 use super::pump::{self, Pump};
+use super::{headers, reply};
+use crate::drain;
 use crate::upstream::head::Head;
 use crate::upstream::pool::{Lease, Pool};
 
@@ -65,7 +66,7 @@ pub async fn whole(session: &mut Session, context: &mut Context, whole: Whole, p
         (Some(_), None) => unsized_body(session, &mut header)?,
     }
     own_time(&mut header, context)?;
-    session.as_downstream_mut().write_response_header(Box::new(header)).await?;
+    reply::begin(session, context, header).await?;
     let mut tail = Tail::default();
     if rest.is_some() {
         tail.push(&body);
@@ -88,8 +89,8 @@ pub async fn translated(session: &mut Session, context: &mut Context, head: &Hea
     header.insert_header("content-type", "application/json")?;
     header.insert_header("content-length", pieces.iter().map(Bytes::len).sum::<usize>().to_string())?;
     own_time(&mut header, context)?;
+    reply::begin(session, context, header).await?;
     let client = session.as_downstream_mut();
-    client.write_response_header(Box::new(header)).await?;
     for piece in pieces {
         client.write_response_body(piece, false).await?;
     }
@@ -125,8 +126,12 @@ pub async fn stream(
         match gather(session, context, &mut streaming, &mut out, until).await {
             Ok(()) => {}
             Err(Interrupt::ClientGone) => return Ok((Relayed::ClientGone, streaming)),
-            Err(Interrupt::Deadline) => {
-                streaming.pump.fail(if Instant::now() < clocks.total { pump::stalled() } else { pump::overdue() });
+            Err(interrupt) => {
+                streaming.pump.fail(match interrupt {
+                    Interrupt::Stopping => pump::stopping(),
+                    _ if Instant::now() < clocks.total => pump::stalled(),
+                    _ => pump::overdue(),
+                });
                 streaming.ended = true;
             }
         }
@@ -147,7 +152,7 @@ async fn gather(
     let fresh = streaming.pump.seen.content_at.is_some_and(|at| at.elapsed() < FRESH);
     streaming.pump.quiet(fresh);
     let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
-    let mut next = waiting.on(until, streaming.lease.connection.next_body()).await?;
+    let mut next = unless_cut(waiting.on(until, streaming.lease.connection.next_body())).await?;
     let now = Instant::now();
     let mut gathered = 0;
     loop {
@@ -193,7 +198,7 @@ async fn begin_stream(session: &mut Session, context: &mut Context, streaming: &
     header.insert_header("cache-control", "no-cache")?;
     header.insert_header("x-accel-buffering", "no")?;
     unsized_body(session, &mut header)?;
-    session.as_downstream_mut().write_response_header(Box::new(header)).await
+    reply::begin(session, context, header).await
 }
 
 /// What is left of a reply too long to be held.
@@ -209,7 +214,7 @@ async fn remainder(session: &mut Session, context: &mut Context, rest: Rest, poo
     loop {
         let until = clocks.total.min(Instant::now() + clocks.stall);
         let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
-        match waiting.on(until, lease.connection.next_body()).await {
+        match unless_cut(waiting.on(until, lease.connection.next_body())).await {
             Ok(Ok(Some(piece))) => {
                 tail.push(&piece);
                 session.as_downstream_mut().write_response_body(piece, false).await?;
@@ -217,6 +222,7 @@ async fn remainder(session: &mut Session, context: &mut Context, rest: Rest, poo
             Ok(Ok(None)) => break,
             Ok(Err(error)) => return cut(context, &error.to_string()),
             Err(Interrupt::Deadline) => return cut(context, "the provider's reply stalled"),
+            Err(Interrupt::Stopping) => return cut(context, "the gateway stops"),
             Err(Interrupt::ClientGone) => {
                 context.outcome.client_gone = true;
                 return pingora::Error::e_explain(pingora::ErrorType::ConnectionClosed, "client left");
@@ -226,6 +232,15 @@ async fn remainder(session: &mut Session, context: &mut Context, rest: Rest, poo
     context.outcome.usage = tail.usage().unwrap_or(context.outcome.usage);
     pool.give_back(lease);
     Ok(())
+}
+
+/// Ends a wait when a stop's deadline comes.
+async fn unless_cut<T>(wait: impl Future<Output = Result<T, Interrupt>>) -> Result<T, Interrupt> {
+    tokio::select! {
+        biased;
+        result = wait => result,
+        () = drain::cut() => Err(Interrupt::Stopping),
+    }
 }
 
 fn cut(context: &mut Context, why: &str) -> pingora::Result<()> {

@@ -50,13 +50,20 @@ impl Gateway {
 
     /// The same with more variables in its environment.
     pub async fn with_env(yaml: &str, variables: &[(&str, &str)]) -> Self {
+        let mut gateway = Self::launch(yaml, variables);
+        gateway.until_ready().await;
+        gateway
+    }
+
+    /// The same with more variables, and without waiting for anything.
+    pub fn launch(yaml: &str, variables: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("a folder");
         let (address, admin) = (free_address(), free_address());
         write_config(&folder, yaml, address, admin);
         let path = folder.path().join("heliostat.yaml");
         let mut command = command();
         command.arg("run").arg("--config").arg(&path).envs(variables.iter().copied());
-        Self::spawn(command, folder, address, admin).await
+        Self::spawn(command, folder, address, admin)
     }
 
     /// Runs the demo with its own providers.
@@ -64,17 +71,17 @@ impl Gateway {
         let (address, admin) = (free_address(), free_address());
         let mut command = command();
         command.args(["demo", "--listen", &address.to_string(), "--admin-listen", &admin.to_string()]);
-        Self::spawn(command, TempDir::new().expect("a folder"), address, admin).await
+        let mut gateway = Self::spawn(command, TempDir::new().expect("a folder"), address, admin);
+        gateway.until_ready().await;
+        gateway
     }
 
-    async fn spawn(mut command: Command, folder: TempDir, address: SocketAddr, admin: SocketAddr) -> Self {
+    fn spawn(mut command: Command, folder: TempDir, address: SocketAddr, admin: SocketAddr) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the gateway starts");
         let stdout = collect(child.stdout.take().expect("stdout"));
         let stderr = collect(child.stderr.take().expect("stderr"));
-        let mut gateway = Self { address, admin, child, folder, stdout, stderr };
-        gateway.until_ready().await;
-        gateway
+        Self { address, admin, child, folder, stdout, stderr }
     }
 
     /// Waits until `/readyz` says 200.
@@ -157,6 +164,11 @@ impl Gateway {
     /// Asks it to stop.
     pub fn terminate(&self) {
         self.signal("TERM");
+    }
+
+    /// Asks it to stop at once.
+    pub fn interrupt(&self) {
+        self.signal("INT");
     }
 
     /// Waits until it has ended.

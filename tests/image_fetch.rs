@@ -322,6 +322,23 @@ async fn all_images_of_a_request_together_may_be_as_large_as_a_body() {
 }
 
 #[tokio::test]
+async fn fetched_images_count_as_bodies_in_memory() {
+    let (anthropic, host) = (Provider::start().await, Provider::start().await);
+    anthropic.always(reply::json(native::anthropic("ok")));
+    let config = Config::new().provider("anthropic", &anthropic).top("image_fetch: { allow_private: true }");
+    let gateway = Gateway::start(config.top("limits: { body_bytes: 100000, memory_bytes: 100000 }")).await;
+    let gif = |length| reply::bytes(200, "image/gif", [b"GIF89a".to_vec(), vec![0; length]].concat());
+    host.script([gif(50_000), gif(30_000), gif(30_000)]);
+    let ask = ask_parts(CLAUDE, &[image(&format!("{}/a", host.url()))]);
+    let reply = gateway.chat(&ask).await;
+    reply.expect(503);
+    assert_eq!((reply.json()["error"]["code"].as_str(), reply.header("retry-after").is_empty()), (Some("memory_limit"), false));
+    // Given back with each request, or the second would find none.
+    gateway.chat(&ask).await.expect(200);
+    gateway.chat(&ask).await.expect(200);
+}
+
+#[tokio::test]
 async fn files_named_by_url_count_as_images_do() {
     let (anthropic, host) = (Provider::start().await, Provider::start().await);
     let config = Config::new().provider("anthropic", &anthropic).top("image_fetch: { allow_private: true }");

@@ -40,18 +40,25 @@ pub enum Fault {
     /// The request's images together are longer than a body may be.
     #[error("the images of this request are too large together: send fewer or smaller ones")]
     TooMuch,
+    /// The process holds as much as it may (`limits.memory_bytes`). Nobody's fault: a moment later it may do.
+    #[error("the gateway has no memory left for it: try again in a moment")]
+    NoMemory,
     /// A web page, or anything else that its first bytes do not tell to be an image.
     #[error("what is there is not an image of a known type")]
     NotAnImage,
 }
 
 impl Fault {
+    /// The code of [`Fault::NoMemory`], which is no 400.
+    pub const NO_MEMORY: &'static str = "memory_limit";
+
     /// OpenAI's code for it.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NotAUrl | Self::Credentials | Self::NoAddress(_) => "invalid_image_url",
             Self::TooLarge { .. } | Self::TooMuch => "image_too_large",
+            Self::NoMemory => Self::NO_MEMORY,
             Self::NotAnImage => "invalid_image_format",
             Self::Unreachable(_) | Self::Broken(_) | Self::Status(_) => "failed_to_download_image",
             Self::BadRedirect | Self::TooManyRedirects | Self::Timeout => "failed_to_download_image",

@@ -8,8 +8,7 @@ pub mod guard;
 pub mod hosts;
 pub mod request;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use heliostat_filters::image::Inline;
@@ -18,7 +17,8 @@ use tokio::task::JoinSet;
 
 pub use self::fault::Fault;
 use self::hosts::Hosts;
-use crate::config::ImageFetch;
+use crate::config::{ImageFetch, Limits};
+use crate::memory::Reservation;
 use crate::upstream::pool::Pool;
 
 /// On what terms images are fetched for a request.
@@ -35,26 +35,42 @@ pub struct Terms {
     pub deadline: Instant,
 }
 
-/// How many more bytes a request may fetch, over all its images and candidates.
+/// How much a request may fetch, over all its images and candidates. What was taken is held until this is dropped.
 #[derive(Debug)]
 pub struct Room {
-    bytes: AtomicUsize,
+    taken: Mutex<Taken>,
+    /// All files together.
+    files_bytes: u64,
+    /// All that the process holds of bodies.
+    memory_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Taken {
+    bytes: u64,
+    memory: Reservation,
 }
 
 /// What came of a URL.
 pub type Found = (String, Result<Inline, Fault>);
 
 impl Room {
-    /// Room for so many bytes.
+    /// Room for as much as a body may be, if there is memory for it.
     #[must_use]
-    pub fn new(bytes: usize) -> Arc<Self> {
-        Arc::new(Self { bytes: AtomicUsize::new(bytes) })
+    pub fn new(limits: &Limits, memory: Reservation) -> Arc<Self> {
+        let taken = Mutex::new(Taken { bytes: 0, memory });
+        Arc::new(Self { taken, files_bytes: limits.body_bytes as u64, memory_bytes: limits.memory_bytes })
     }
 
-    /// Takes some of it; what was taken is not given back.
+    /// Takes some of it: the file, and the four thirds of it that its base64 is.
     fn take(&self, bytes: usize) -> Result<(), Fault> {
-        let taken = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
-        taken.map(|_| ()).map_err(|_| Fault::TooMuch)
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.bytes += bytes as u64;
+        if taken.bytes > self.files_bytes {
+            return Err(Fault::TooMuch);
+        }
+        let both = taken.bytes / 3 * 7 + 7;
+        taken.memory.grow_to(both, self.memory_bytes).map_err(|_| Fault::NoMemory)
     }
 }
 

@@ -12,7 +12,8 @@ use url::Host;
 
 use super::hosts::{Hosts, System};
 use super::{Fault, Room, Terms, all};
-use crate::config::ImageFetch;
+use crate::config::{ImageFetch, Limits};
+use crate::memory::Memory;
 use crate::upstream::pool::Pool;
 
 const GIF: &[u8] = b"GIF89a\x01\0\x01\0\0\0\0;";
@@ -68,7 +69,7 @@ async fn fetch(public: SocketAddr, url: &str) -> Result<String, Fault> {
         pool: Pool::new(),
         hosts: Arc::new(Names { public }),
         rules: ImageFetch::default(),
-        room: Room::new(1 << 20),
+        room: Room::new(&Limits::default(), Arc::new(Memory::default()).reserve()),
         deadline: Instant::now() + Duration::from_secs(10),
     };
     let mut found = all(Arc::new(terms), vec![url.to_owned()]).await;

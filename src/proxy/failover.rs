@@ -145,7 +145,7 @@ impl<'a> Failover<'a> {
         let now = Instant::now();
         let remaining = self.call.clocks.first_byte.saturating_duration_since(now);
         let deadline = now + if self.queue.is_empty() { remaining } else { remaining / 2 };
-        let Some(fetch) = self.translator.images.missing(candidate, &self.gateway.pool, deadline) else { return Ok(()) };
+        let Some(fetch) = self.translator.images.missing(candidate, self.gateway, deadline) else { return Ok(()) };
         let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
         let found = waiting.on(self.call.clocks.total, fetch).await?;
         self.translator.images.learn(found, &context.request_id);

@@ -11,12 +11,12 @@ use heliostat_filters::image::{Fetched, Inline, is_web, url_at};
 use heliostat_filters::json::View;
 use heliostat_filters::refusal::Refusal;
 
+use super::Gateway;
 use super::context::Call;
 use super::prepare::CLIENT_DIALECT;
 use crate::config::{Candidate, ImageFetch, ImageFetchMode, Limits};
 use crate::fetch::hosts::System;
 use crate::fetch::{self, Fault, Found, Room, Terms};
-use crate::upstream::pool::Pool;
 
 /// The URLs of one request, and what they turned out to be.
 pub struct Images<'a> {
@@ -47,7 +47,7 @@ impl<'a> Images<'a> {
     pub fn missing(
         &mut self,
         candidate: &Candidate,
-        pool: &Arc<Pool>,
+        gateway: &Gateway,
         deadline: Instant,
     ) -> Option<impl Future<Output = Vec<Found>> + use<>> {
         if self.rules.mode == ImageFetchMode::Never {
@@ -59,9 +59,9 @@ impl<'a> Images<'a> {
         if urls.is_empty() || self.beyond_limit(candidate).is_some() {
             return None;
         }
-        let room = self.room.get_or_insert_with(|| Room::new(self.limits.body_bytes)).clone();
+        let room = self.room.get_or_insert_with(|| Room::new(self.limits, gateway.memory.reserve())).clone();
         let hosts = Arc::new(System { allow_private: self.rules.allow_private });
-        let terms = Terms { pool: pool.clone(), hosts, rules: self.rules, room, deadline };
+        let terms = Terms { pool: gateway.pool.clone(), hosts, rules: self.rules, room, deadline };
         Some(fetch::all(Arc::new(terms), urls.into_iter().collect()))
     }
 

@@ -54,7 +54,8 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
     let flights = Arc::new(Flights::default());
     let memory = Arc::new(Memory::default());
 
-    let conf = ServerConf { threads, ..ServerConf::default() };
+    // Requests are short and even: a connection stays with its thread, which is cheaper than balancing.
+    let conf = ServerConf { threads, work_stealing: false, ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
 

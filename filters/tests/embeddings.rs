@@ -97,7 +97,7 @@ const REPLIES: &[Reply] = &[
 fn speaker(name: &str) -> (&'static dyn Dialect, Surface) {
     let tool_ids = name != "vertex";
     let dialect = dialect::by_name(if tool_ids { name } else { "gemini" }).expect("a known dialect");
-    (dialect, Surface { image_types: Vec::new(), image_urls: true, tool_ids, ..Surface::default() })
+    (dialect, Surface { tool_ids, ..Surface::default() })
 }
 
 fn scan(members: &str) -> Document {

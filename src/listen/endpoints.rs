@@ -7,9 +7,13 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::services::listening::Service;
 
 use crate::config::Door;
+
+/// Joined into one write: the head of an answer and a small body. Pingora's own 1,460 take two for most.
+const WRITE_BYTES: usize = 4 * 1024;
 
 /// Pingora ends the process without a word on an address it cannot have, and takes a Unix socket from whoever has it: find out before.
 ///
@@ -25,10 +29,11 @@ pub fn probe(key: &str, door: &Door) -> io::Result<()> {
 
 /// Listens there.
 pub fn add<A>(service: &mut Service<A>, door: &Door) {
-    match door {
-        Door::Tcp(address) => service.add_tcp(&address.to_string()),
-        Door::Unix { path, mode } => service.add_uds(&path.to_string_lossy(), Some(Permissions::from_mode(*mode))),
-    }
+    let endpoint = match door {
+        Door::Tcp(address) => ListenerConfig::tcp(address.to_string()),
+        Door::Unix { path, mode } => ListenerConfig::uds(path.to_string_lossy()).permissions(Permissions::from_mode(*mode)),
+    };
+    service.add_listener(endpoint.l4_buffer(L4BufferSettings::default().write(WRITE_BYTES)));
 }
 
 /// A socket nobody listens on may be replaced; anything else may not.

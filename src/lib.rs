@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod drain;
+pub mod fetch;
 pub mod listen;
 pub mod live;
 pub mod memory;

@@ -25,6 +25,7 @@ mod failover;
 mod fakes;
 mod fixtures;
 mod http2;
+mod image_fetch;
 mod images;
 mod limits;
 mod listen;

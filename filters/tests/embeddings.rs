@@ -6,6 +6,7 @@ use bytes::Bytes;
 use heliostat_filters::dialect::openai::write_embeddings;
 use heliostat_filters::dialect::{self, DIALECTS, Dialect, Surface, Target};
 use heliostat_filters::embeddings::{EMBEDDINGS, EmbeddingsRequest, Encoding, Wanted, count_inputs};
+use heliostat_filters::image::Fetched;
 use heliostat_filters::json::{Document, ScanLimits};
 use heliostat_filters::refusal::RefusalScope;
 
@@ -108,7 +109,7 @@ fn scan(members: &str) -> Document {
 fn requests() {
     for (name, model, members, path, body, losses) in REQUESTS {
         let (dialect, surface) = speaker(name);
-        let target = Target { model, surface: &surface };
+        let target = Target { model, surface: &surface, fetched: Fetched::NONE };
         let document = scan(members);
         let request = EmbeddingsRequest::read(&document).expect("a request");
         let translated = dialect.embeddings_request(&request, &target).expect("no refusal");
@@ -154,7 +155,7 @@ fn every_dialect_answers_nonsense_with_a_fault_and_tokens_with_a_refusal_of_its_
             assert!(vectors.is_err() || vectors == Ok(0), "{} {body:?}", dialect.name());
         }
         let surface = speaker("gemini").1;
-        if let Err(refusal) = dialect.embeddings_request(&request, &Target { model: "m", surface: &surface }) {
+        if let Err(refusal) = dialect.embeddings_request(&request, &Target { model: "m", surface: &surface, fetched: Fetched::NONE }) {
             assert_eq!(refusal.scope, RefusalScope::Candidate, "{}", dialect.name());
         }
     }

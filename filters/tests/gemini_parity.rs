@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use heliostat_filters::chat::{CHAT, ChatRequest};
 use heliostat_filters::dialect::{self, Surface, Target};
+use heliostat_filters::image::Fetched;
 use heliostat_filters::json::{Document, ScanLimits};
 use serde_json::{Map, Value, json};
 
@@ -88,7 +89,7 @@ fn translated(body: &Value, google: &Value) -> Value {
     let request = ChatRequest::read(&document).unwrap_or_else(|refusal| panic!("{}: {refusal}", google["id"]));
     let image_types = ["image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"].map(str::to_owned).to_vec();
     let surface = Surface { image_types, image_urls: false, tool_ids: google["provider"] == "gemini", ..Surface::default() };
-    let target = Target { model: google["model"].as_str().unwrap(), surface: &surface };
+    let target = Target { model: google["model"].as_str().unwrap(), surface: &surface, fetched: Fetched::NONE };
     let translated = dialect::by_name("gemini").unwrap().chat_request(&request, &target);
     let translated = translated.unwrap_or_else(|refusal| panic!("{}: {refusal}", google["id"]));
     serde_json::from_slice(&translated.body.join()).unwrap()

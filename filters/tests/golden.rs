@@ -25,6 +25,7 @@ use bytes::Bytes;
 use heliostat_filters::chat::{CHAT, ChatRequest, Reply, StreamEvent, StreamReader};
 use heliostat_filters::dialect::openai::{ReplyContext, StreamWriter, write_reply};
 use heliostat_filters::dialect::{self, Dialect, Names, Surface, Target};
+use heliostat_filters::image::Fetched;
 use heliostat_filters::json::{Document, ScanLimits};
 use heliostat_filters::loss::Loss;
 use heliostat_filters::sse::Splitter;
@@ -81,8 +82,9 @@ impl Case {
         };
         let target = self.target(&serde_json::from_str(&body).expect("request.json is JSON"));
         let surface = target.surface();
-        let result = ChatRequest::read(&document)
-            .and_then(|request| self.dialect.chat_request(&request, &Target { model: &target.model, surface: &surface }));
+        let result = ChatRequest::read(&document).and_then(|request| {
+            self.dialect.chat_request(&request, &Target { model: &target.model, surface: &surface, fetched: Fetched::NONE })
+        });
         match result {
             Ok(translated) => {
                 let body = String::from_utf8(translated.body.join().to_vec()).expect("UTF-8");

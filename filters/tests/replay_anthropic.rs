@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use heliostat_filters::chat::{CHAT, ChatRequest, Reasoning, StreamEvent};
 use heliostat_filters::dialect::{self, Dialect, Names, Surface, Target};
+use heliostat_filters::image::Fetched;
 use heliostat_filters::json::{Document, ScanLimits};
 use heliostat_filters::sse::Splitter;
 use heliostat_filters::usage::Usage;
@@ -115,7 +116,7 @@ fn one_test_in_two_formats_is_one_request() {
                 continue;
             }
             let model = wanted["request_body"]["model"].as_str().unwrap_or_default();
-            match translate(&asked["request_body"], &Target { model, surface: &surface }) {
+            match translate(&asked["request_body"], &Target { model, surface: &surface, fetched: Fetched::NONE }) {
                 Ok(body) => {
                     compared += 1;
                     let (got, wanted) = (normal(&body), normal(&wanted["request_body"]));

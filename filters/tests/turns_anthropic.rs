@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use heliostat_filters::chat::{CHAT, ChatRequest};
 use heliostat_filters::dialect::{self, Surface, Target};
+use heliostat_filters::image::Fetched;
 use heliostat_filters::json::{Document, ScanLimits};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -46,7 +47,7 @@ fn translated(body: &Value) -> Option<Value> {
     let request = ChatRequest::read(&document).expect("a chat request");
     let surface = Surface { image_types: Vec::new(), image_urls: false, ..Surface::default() };
     let anthropic = dialect::by_name("anthropic").expect("a dialect");
-    match anthropic.chat_request(&request, &Target { model: "claude-sonnet-4-5", surface: &surface }) {
+    match anthropic.chat_request(&request, &Target { model: "claude-sonnet-4-5", surface: &surface, fetched: Fetched::NONE }) {
         Ok(translated) => Some(serde_json::from_slice(&translated.body.join()).expect("a body is JSON")),
         Err(refusal) => {
             assert_eq!(refusal.path, "messages", "{refusal}");

@@ -6,6 +6,7 @@ use super::candidates;
 use super::catalogue;
 use super::environment::{Environment, MAX_FILE_BYTES, read_bounded};
 use super::field::{Field, Section};
+use super::image_fetch::image_fetch;
 use super::inactive;
 use super::listener;
 use super::network::Network;
@@ -25,6 +26,7 @@ const ROOT: &[&str] = &[
     "fallbacks",
     "mcp",
     "limits",
+    "image_fetch",
     "drain",
     "env_file",
     "allow_anonymous",
@@ -109,6 +111,7 @@ fn read(tree: &Node, sink: &Sink, environment: &dyn Environment) -> Option<Snaps
     let fallbacks = candidates::fallbacks(&root, &providers);
     let routes = candidates::routes(&root, &providers);
     let (drain_notice_ms, drain_deadline_ms) = drain(&root);
+    let limits = limits(&root);
     let snapshot = Snapshot {
         listen: listener::listeners(&root, environment),
         admin_listen: listener::admin(&root),
@@ -117,7 +120,8 @@ fn read(tree: &Node, sink: &Sink, environment: &dyn Environment) -> Option<Snaps
         global_fallbacks: fallbacks.global,
         primary_fallbacks: fallbacks.primary,
         providers: providers.ready,
-        limits: limits(&root),
+        image_fetch: image_fetch(&root, limits.image_bytes),
+        limits,
         drain_notice_ms,
         drain_deadline_ms,
         client_keys: client_keys(&root, &scope.vault),

@@ -16,8 +16,19 @@ use super::tree::Node;
 use super::value::{Found, Vault, is_sendable, shown};
 use super::{Secret, problem::Sink, tree};
 
-const PROVIDER: &[&str] =
-    &["keys", "base_url", "dialect", "project", "location", "concurrency_and_buffer_size", "network", "queue_ms", "tls", "http2"];
+const PROVIDER: &[&str] = &[
+    "keys",
+    "base_url",
+    "dialect",
+    "project",
+    "location",
+    "concurrency_and_buffer_size",
+    "network",
+    "queue_ms",
+    "tls",
+    "http2",
+    "image_urls",
+];
 const KEY: &[&str] = &["value", "weight", "models", "name", "base_url", "project"];
 const MAX_WEIGHT: f64 = 1e6;
 
@@ -118,6 +129,10 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
     let base =
         Base { row, url: url.clone(), project: section.get("project"), location: section.get("location"), transport: transport.clone() };
     let keys = Keys { provider: name, vault: &scope.vault, endpoint, base, read_url: &read_url };
+    let mut surface = row.surface.clone();
+    if let Some(urls) = section.get("image_urls").and_then(|field| field.boolean()) {
+        surface.image_urls = urls;
+    }
     let network = scope.network.read(section.get("network"));
     let concurrency = network::concurrency(&section);
     let optional = row.auth() == Auth::None || url.is_some();
@@ -126,7 +141,7 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
     Some(Entry::Ready(Box::new(Provider {
         name: name.to_owned(),
         index: 0,
-        speech: Speech { dialect, surface: row.surface.clone(), call: None },
+        speech: Speech { dialect, surface, call: None },
         exceptions: row.exceptions(),
         auth: if anonymous { Auth::None } else { keyed(row.auth()) },
         headers: row.headers(),

@@ -12,6 +12,7 @@ use super::Secret;
 use super::account::ServiceAccount;
 use super::cidr::Cidr;
 use super::identity::Identity;
+use super::image_fetch::ImageFetch;
 use super::inactive::{Governance, Observability, SemanticCache};
 use super::transport::Transport;
 
@@ -34,6 +35,8 @@ pub struct Snapshot {
     pub primary_fallbacks: Vec<(Candidate, Vec<Candidate>)>,
     /// Bounds on what a client may send.
     pub limits: Limits,
+    /// What becomes of images that are named by URL.
+    pub image_fetch: ImageFetch,
     /// How long a stop waits after saying so, before it closes the listeners.
     pub drain_notice_ms: u64,
     /// How long a stop waits for requests in flight.

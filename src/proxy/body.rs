@@ -126,7 +126,8 @@ fn too_slow(message: &str) -> Problem {
     Problem::new(408, "request_timeout", message).closing()
 }
 
-fn out_of_memory() -> Problem {
+/// 503: a moment later there may be memory again.
+pub fn out_of_memory() -> Problem {
     let message = "The gateway holds as many request bodies as it has memory for (limits.memory_bytes). Try again in a moment.";
     let problem = Problem::new(503, "memory_limit", message).closing();
     Problem { retry_after_s: Some(1), should_retry: Some(true), ..problem }

@@ -5,7 +5,8 @@ use pingora_proxy::Session;
 use super::context::Context;
 use super::failover::Exhausted;
 use super::problem::Problem;
-use super::{headers, redact, reply};
+use super::{body, headers, redact, reply};
+use crate::fetch::Fault;
 use crate::upstream::verdict::{Outcome, Scope, Skip, conclude};
 
 /// Answers for a request that no candidate served. One attempt in the client's own dialect: the provider's status and body as they are.
@@ -15,7 +16,9 @@ use crate::upstream::verdict::{Outcome, Scope, Skip, conclude};
 pub async fn answer(session: &mut Session, context: &mut Context, exhausted: Exhausted) -> pingora::Result<()> {
     let made = exhausted.faults.iter().filter(|fault| !matches!(fault.outcome, Outcome::Skipped(_))).count();
     if let Some(refusal) = exhausted.refusals.first().filter(|_| made == 0 && only_unfit(&exhausted)) {
-        return reply::problem(session, context, &Problem::from(refusal.clone())).await;
+        let no_memory = refusal.code == Fault::NO_MEMORY;
+        let problem = if no_memory { body::out_of_memory() } else { Problem::from(refusal.clone()) };
+        return reply::problem(session, context, &problem).await;
     }
     if made == 1 && exhausted.last_same_dialect && exhausted.last.as_ref().is_some_and(|failure| failure.answer.is_some()) {
         return as_it_is(session, context, exhausted).await;

@@ -106,7 +106,7 @@ impl<'a> Failover<'a> {
             call.candidates.get(*index).is_some_and(|candidate| live.lanes.is_cool(&candidate.provider, &candidate.model, now))
         });
         let queue = order.into_iter().map(|index| Visit { index, last_resort: false }).collect();
-        Self { gateway, live, call, queue, translator: Translator::new(call), exhausted: Exhausted::default() }
+        Self { gateway, live, call, queue, translator: Translator::new(call, &live.snapshot), exhausted: Exhausted::default() }
     }
 
     /// Runs it to its end.
@@ -116,6 +116,9 @@ impl<'a> Failover<'a> {
     pub async fn run(mut self, session: &mut Session, context: &mut Context) -> pingora::Result<End> {
         while let Some(visit) = self.queue.pop_front() {
             let Some(candidate) = self.call.candidates.get(visit.index) else { continue };
+            if self.fetch_images(session, context, candidate).await == Err(Interrupt::ClientGone) {
+                return Ok(End::ClientGone);
+            }
             let prepared = match self.translator.prepare(candidate, &context.request_id) {
                 Ok(prepared) => prepared,
                 Err(refusal) if refusal.scope == RefusalScope::Request => {
@@ -135,6 +138,18 @@ impl<'a> Failover<'a> {
             }
         }
         Ok(End::Exhausted(Box::new(self.exhausted)))
+    }
+
+    /// Fetches what the candidate needs inline. While another candidate is left it may take half of the time to the first byte.
+    async fn fetch_images(&mut self, session: &mut Session, context: &mut Context, candidate: &Candidate) -> Result<(), Interrupt> {
+        let now = Instant::now();
+        let remaining = self.call.clocks.first_byte.saturating_duration_since(now);
+        let deadline = now + if self.queue.is_empty() { remaining } else { remaining / 2 };
+        let Some(fetch) = self.translator.images.missing(candidate, self.gateway, deadline) else { return Ok(()) };
+        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+        let found = waiting.on(self.call.clocks.total, fetch).await?;
+        self.translator.images.learn(found, &context.request_id);
+        Ok(())
     }
 
     /// Tries one candidate with as many credentials as its faults allow.

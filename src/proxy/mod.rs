@@ -12,6 +12,7 @@ mod exhausted;
 mod failover;
 mod finish;
 mod headers;
+mod images;
 mod operation;
 mod outgoing;
 mod passthrough;

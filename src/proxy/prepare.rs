@@ -7,8 +7,9 @@ use heliostat_filters::embeddings::Wanted;
 use heliostat_filters::refusal::{Refusal, RefusalScope};
 
 use super::context::Call;
+use super::images::Images;
 use super::operation::{self, Operation};
-use crate::config::Candidate;
+use crate::config::{Candidate, Snapshot};
 
 /// The client's dialect.
 pub const CLIENT_DIALECT: &str = "openai";
@@ -31,13 +32,15 @@ pub struct Prepared {
 pub struct Translator<'a> {
     call: &'a Call,
     pivot: Option<Result<ChatRequest<'a>, Refusal>>,
+    /// What it names by URL. Whatever a candidate needs of it is fetched before it is prepared for it.
+    pub images: Images<'a>,
 }
 
 impl<'a> Translator<'a> {
     /// A translator for one call.
     #[must_use]
-    pub fn new(call: &'a Call) -> Self {
-        Self { call, pivot: None }
+    pub fn new(call: &'a Call, snapshot: &'a Snapshot) -> Self {
+        Self { call, pivot: None, images: Images::new(call, snapshot.image_fetch, &snapshot.limits) }
     }
 
     /// The request as this candidate gets it.
@@ -54,11 +57,12 @@ impl<'a> Translator<'a> {
             legacy_functions: false,
             include_usage: false,
         };
-        let target = Target { model: &candidate.model, surface: &speech.surface };
+        let fetched = self.images.fetched(candidate)?;
+        let target = Target { model: &candidate.model, surface: &speech.surface, fetched: &fetched };
         let Call { operation, document, stream, .. } = self.call;
         let path = operation.path(document, speech, &target, *stream);
         if same_dialect {
-            let body = openai::rewrite(document, &candidate.model);
+            let body = openai::rewrite(document, &candidate.model, &fetched);
             let translated = Translated { body, losses: Vec::new(), names: Names::default() };
             return Ok(Prepared { translated, path, same_dialect, reply, wanted: None });
         }

@@ -78,10 +78,25 @@ fn name(view: View<'_>) -> Result<Cow<'_, str>, Refusal> {
 /// The strings that say where the request's images are, in order, for limits on their number and size. Parts that are wrong in some
 /// way are passed over: reading the request names them.
 pub fn image_views(document: &Document) -> impl Iterator<Item = View<'_>> {
+    parts(document).filter_map(image)
+}
+
+/// The strings that may be a URL of an image or of a file, in order.
+pub fn linked_views(document: &Document) -> impl Iterator<Item = View<'_>> {
+    parts(document).filter_map(|part| image(part).or_else(|| file(part)))
+}
+
+fn parts(document: &Document) -> impl Iterator<Item = View<'_>> {
     let messages = document.root().present("messages").into_iter().flat_map(View::elements);
-    let parts = messages.filter_map(|message| message.present("content")).flat_map(View::elements);
-    let images = parts.filter_map(|part| part.present("image_url"));
-    images
-        .filter_map(|image| if image.kind() == Kind::Object { image.present("url") } else { Some(image) })
-        .filter(|url| url.kind() == Kind::String)
+    messages.filter_map(|message| message.present("content")).flat_map(View::elements)
+}
+
+fn image(part: View<'_>) -> Option<View<'_>> {
+    let image = part.present("image_url")?;
+    let url = if image.kind() == Kind::Object { image.present("url")? } else { image };
+    (url.kind() == Kind::String).then_some(url)
+}
+
+fn file(part: View<'_>) -> Option<View<'_>> {
+    part.present("file")?.present("file_data").filter(|data| data.kind() == Kind::String)
 }

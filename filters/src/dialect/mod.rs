@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::chat::{ChatRequest, Reply, StreamReader};
 use crate::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use crate::fault::Fault;
+use crate::image::{self, Fetched};
 use crate::json::Pieces;
 use crate::loss::Loss;
 use crate::refusal::{Refusal, RefusalScope};
@@ -33,6 +34,11 @@ pub trait Dialect: Sync + Send + std::fmt::Debug {
 
     /// The path and query of a chat call, below the provider's base URL: `/chat/completions`, `/models/{model}:generateContent`.
     fn chat_path(&self, model: &str, stream: bool) -> String;
+
+    /// Whether a provider with this surface fetches the URL of an image or file itself.
+    fn fetches(&self, url: &str, surface: &Surface) -> bool {
+        surface.image_urls && image::is_web(url, false)
+    }
 
     /// Translates a chat request for this dialect. Runs once an attempt; same dialect: the client's bytes but for `model` and `fallbacks`.
     ///
@@ -96,6 +102,8 @@ pub struct Target<'a> {
     pub model: &'a str,
     /// What the provider's surface takes; a row of data.
     pub surface: &'a Surface,
+    /// What stands in place of URLs that it does not fetch itself.
+    pub fetched: &'a Fetched,
 }
 
 /// What differs between providers of one dialect, as data.

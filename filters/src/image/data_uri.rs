@@ -26,6 +26,9 @@ const ALIASES: &[(&str, &str)] = &[
 /// Declarations that say nothing.
 const UNSPECIFIC: &[&str] = &["", "*/*", "image/*", "application/octet-stream", "binary/octet-stream", "application/x-binary"];
 
+/// Bytes of a file that are looked at.
+const HEAD_BYTES: usize = 64;
+
 /// A data URI, split at its comma.
 #[derive(Debug)]
 pub(super) struct DataUri {
@@ -79,6 +82,15 @@ fn canonical_type(declared: &str) -> Option<Cow<'static, str>> {
     }
     let alias = ALIASES.iter().find(|(alias, _)| *alias == declared);
     Some(alias.map_or_else(|| Cow::Owned(declared.to_owned()), |(_, name)| Cow::Borrowed(*name)))
+}
+
+/// A file of a type that its first bytes tell.
+pub(super) fn of_file(bytes: &[u8]) -> Option<Inline> {
+    let head = bytes.get(..HEAD_BYTES).unwrap_or(bytes);
+    let is_svg = || (sniff::text(head) == Some(sniff::Text::Svg)).then_some("image/svg+xml");
+    let media_type = Cow::Borrowed(sniff::by_magic(head).or_else(is_svg)?);
+    let payload = Base64::encode(bytes).ok()?;
+    Some(Inline { media_type, base64: payload.text, decoded_bytes: payload.decoded_bytes })
 }
 
 /// Settles the type: the bytes' word counts more than the client's.

@@ -5,6 +5,7 @@
 
 mod base64;
 mod data_uri;
+mod fetched;
 mod flaw;
 mod sniff;
 
@@ -17,6 +18,8 @@ use crate::refusal::Refusal;
 
 use data_uri::DataUri;
 use flaw::Flaw;
+
+pub use fetched::{Fetched, is_web, url_at};
 
 /// Where an image is, as the client said it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,14 @@ pub struct Inline {
     pub base64: Bytes,
     /// Length of what it decodes to.
     pub decoded_bytes: usize,
+}
+
+impl Inline {
+    /// Takes a file as it is, and encodes it. `None` if its first bytes do not tell its type: a web page, or nothing at all.
+    #[must_use]
+    pub fn of_file(bytes: &[u8]) -> Option<Self> {
+        data_uri::of_file(bytes)
+    }
 }
 
 /// Reads the string at `view`: a data URI in any of its forms, bare base64 of a type that its first bytes tell, or a URL.

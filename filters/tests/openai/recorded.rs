@@ -8,6 +8,7 @@ use heliostat_filters::chat::{CHAT, ChatRequest};
 use heliostat_filters::dialect::openai::{OpenAi, rewrite};
 use heliostat_filters::dialect::{Dialect, Names};
 use heliostat_filters::fault::FaultKind;
+use heliostat_filters::image::Fetched;
 use heliostat_filters::json::{Document, ScanLimits};
 use serde_json::Value;
 
@@ -57,7 +58,7 @@ fn every_recorded_request_is_read() {
         let body = Bytes::from(body.to_string());
         let document = Document::scan(body.clone(), &CHAT, ScanLimits::default()).expect("a JSON document");
         let request = ChatRequest::read(&document).unwrap_or_else(|refusal| panic!("{id}: {refusal}"));
-        assert_eq!(rewrite(&document, &request.model).join(), body, "{id}");
+        assert_eq!(rewrite(&document, &request.model, Fetched::NONE).join(), body, "{id}");
     }
 }
 

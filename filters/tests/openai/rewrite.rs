@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use heliostat_filters::chat::CHAT;
 use heliostat_filters::dialect::openai::rewrite;
+use heliostat_filters::image::Fetched;
 use heliostat_filters::json::{Document, ScanLimits};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
 
 fn rewritten(body: &str, model: &str) -> String {
     let document = Document::scan(Bytes::copy_from_slice(body.as_bytes()), &CHAT, ScanLimits::default()).expect("a JSON document");
-    let pieces = rewrite(&document, model);
+    let pieces = rewrite(&document, model, Fetched::NONE);
     assert_eq!(pieces.len_bytes, pieces.join().len());
     String::from_utf8(pieces.join().to_vec()).expect("text")
 }
@@ -31,7 +32,7 @@ fn fallbacks_go_with_one_comma() {
 fn an_unchanged_body_is_the_same_memory() {
     let body = Bytes::from_static(br#"{"model":"gpt-4o","messages":[ ]}"#);
     let document = Document::scan(body.clone(), &CHAT, ScanLimits::default()).expect("a JSON document");
-    assert_eq!(rewrite(&document, "gpt-4o").join().as_ptr(), body.as_ptr());
+    assert_eq!(rewrite(&document, "gpt-4o", Fetched::NONE).join().as_ptr(), body.as_ptr());
 }
 
 #[test]
@@ -39,7 +40,7 @@ fn a_large_part_is_not_copied() {
     let image = "A".repeat(1 << 20);
     let body = Bytes::from(format!(r#"{{"model":"p/gpt-4o","messages":[{{"role":"user","content":"{image}"}}],"fallbacks":[]}}"#));
     let document = Document::scan(body.clone(), &CHAT, ScanLimits::default()).expect("a JSON document");
-    let pieces = rewrite(&document, "gpt-4o").pieces;
+    let pieces = rewrite(&document, "gpt-4o", Fetched::NONE).pieces;
     let inside = body.as_ptr_range();
     assert!(pieces.iter().any(|piece| piece.len() > 1 << 20 && inside.contains(&piece.as_ptr())));
 }

@@ -149,6 +149,22 @@ fn auth_headers_and_surface_follow_the_catalogue_and_the_dialect() {
 }
 
 #[test]
+fn images_may_be_as_large_fetched_as_sent_unless_said_otherwise() {
+    let of = |text: &str| loaded(&format!("{text}\nproviders: {{openai: {{keys: [{{value: k}}]}}}}")).image_fetch;
+    assert_eq!(of(""), ImageFetch::default());
+    assert_eq!(of("limits: {image_bytes: 7}").max_bytes, 7);
+    let written = of("limits: {image_bytes: 7}\nimage_fetch: {mode: always, max_bytes: 9, allow_private: true, max_parallel: 2}");
+    let expected = ImageFetch { mode: ImageFetchMode::Always, max_bytes: 9, allow_private: true, max_parallel: 2, ..ImageFetch::default() };
+    assert_eq!(written, expected);
+}
+
+#[test]
+fn a_provider_may_be_said_not_to_fetch_urls() {
+    let snapshot = loaded("providers:\n  openai: {keys: [{value: k}]}\n  mine: {base_url: 'http://h', dialect: openai, image_urls: false}");
+    assert_eq!(snapshot.providers.iter().map(|provider| provider.speech.surface.image_urls).collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
 fn clocks_of_a_provider_stand_over_the_top_level() {
     let text = "network: {timeouts: {header_ms: 5000, stall_ms: 6000}, retry: {max_retries: 0}}\nproviders:\n  openai: {keys: [{value: k}], network: \
                 {timeouts: {header_ms: 7000}}}\n  anthropic: {keys: [{value: k}]}";

@@ -6,7 +6,7 @@ use std::time::Duration;
 use heliostat_filters::dialect::{Surface, by_name};
 
 use super::*;
-use crate::config::{Auth, Endpoint, Limits, ModelPattern, Retry, Secret, Speech, Timeouts};
+use crate::config::{Auth, Endpoint, ImageFetch, Limits, ModelPattern, Retry, Secret, Speech, Timeouts};
 
 /// (name, secret, weight, host)
 type Written = (&'static str, &'static str, f64, &'static str);
@@ -88,6 +88,7 @@ fn snapshot(keys: &[Written]) -> Snapshot {
         global_fallbacks: vec![],
         primary_fallbacks: vec![],
         limits: Limits::default(),
+        image_fetch: ImageFetch::default(),
         drain_notice_ms: 0,
         drain_deadline_ms: 0,
         client_keys: vec![],

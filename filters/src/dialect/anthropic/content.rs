@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::block::{Block, Source};
 use crate::chat::Part;
-use crate::dialect::Surface;
-use crate::image::{self, ImageSource, Inline};
+use crate::dialect::{Surface, Target};
+use crate::image::{ImageSource, Inline, is_web};
 use crate::json::{Literal, View};
 use crate::loss::{LossKind, Losses};
 use crate::refusal::Refusal;
@@ -26,7 +26,7 @@ impl Place {
 }
 
 /// Reads one part; `None` where it carries nothing (blank text, which the API refuses).
-pub(super) fn block<'a>(part: &Part<'a>, place: Place, surface: &Surface, losses: &mut Losses) -> Result<Option<Block<'a>>, Refusal> {
+pub(super) fn block<'a>(part: &Part<'a>, place: Place, target: &Target<'_>, losses: &mut Losses) -> Result<Option<Block<'a>>, Refusal> {
     match part {
         Part::Text { text, view: _, cache_control, others } => {
             losses.dropped(others.iter().copied());
@@ -39,7 +39,7 @@ pub(super) fn block<'a>(part: &Part<'a>, place: Place, surface: &Surface, losses
         Part::Image { url, detail, cache_control, others, view } => {
             require_media(place, *view)?;
             losses.dropped(detail.iter().chain(others).copied());
-            Ok(Some(Block::Image { source: image(*url, surface)?, cache: *cache_control }))
+            Ok(Some(Block::Image { source: image(*url, target)?, cache: *cache_control }))
         }
         Part::File { data, id, filename, cache_control, others, view } => {
             require_media(place, *view)?;
@@ -47,7 +47,7 @@ pub(super) fn block<'a>(part: &Part<'a>, place: Place, surface: &Surface, losses
             let Some(data) = data else { return Err(foreign_file(id.unwrap_or(*view))) };
             losses.dropped(*id);
             let title = filename.and_then(View::literal).filter(|title| !is_blank(title));
-            document(*data, surface, losses).map(|block| block.with(title, *cache_control)).map(Some)
+            document(*data, target, losses).map(|block| block.with(title, *cache_control)).map(Some)
         }
         Part::Refusal { text, others, view } => {
             losses.note(LossKind::Approximated, *view);
@@ -89,10 +89,10 @@ fn foreign_file(id: View<'_>) -> Refusal {
     Refusal::candidate(id, "A file id is known only to the provider that gave it. Send the file itself as file_data.")
 }
 
-fn image<'a>(url: View<'a>, surface: &Surface) -> Result<Source<'a>, Refusal> {
-    match image::read(url)? {
-        ImageSource::Url(address) => web(address, url, surface),
-        ImageSource::Inline(inline) => inline_image(inline, url, surface),
+fn image<'a>(url: View<'a>, target: &Target<'_>) -> Result<Source<'a>, Refusal> {
+    match target.fetched.read(url)? {
+        ImageSource::Url(address) => web(address, url, target.surface),
+        ImageSource::Inline(inline) => inline_image(inline, url, target.surface),
     }
 }
 
@@ -106,8 +106,7 @@ fn inline_image<'a>(inline: Inline, url: View<'_>, surface: &Surface) -> Result<
 }
 
 fn web<'a>(address: Cow<'a, str>, url: View<'_>, surface: &Surface) -> Result<Source<'a>, Refusal> {
-    let https = address.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
-    if surface.image_urls && https {
+    if surface.image_urls && is_web(&address, false) {
         return Ok(Source::Url(address));
     }
     let message = if surface.image_urls {
@@ -122,14 +121,14 @@ fn web<'a>(address: Cow<'a, str>, url: View<'_>, surface: &Surface) -> Result<So
 static TEXT_TYPES: &[&str] = &["application/json", "application/xml", "application/yaml", "application/x-yaml", "application/javascript"];
 
 /// A file by its type: PDF as it stands, text as text, an image as an image.
-fn document<'a>(data: View<'a>, surface: &Surface, losses: &mut Losses) -> Result<Block<'a>, Refusal> {
-    let inline = match image::read(data)? {
-        ImageSource::Url(address) => return Ok(Block::Document { source: web(address, data, surface)?, title: None, cache: None }),
+fn document<'a>(data: View<'a>, target: &Target<'_>, losses: &mut Losses) -> Result<Block<'a>, Refusal> {
+    let inline = match target.fetched.read(data)? {
+        ImageSource::Url(address) => return Ok(Block::Document { source: web(address, data, target.surface)?, title: None, cache: None }),
         ImageSource::Inline(inline) => inline,
     };
     let media_type = inline.media_type.as_ref();
     if media_type.starts_with("image/") {
-        return Ok(Block::Image { source: inline_image(inline, data, surface)?, cache: None });
+        return Ok(Block::Image { source: inline_image(inline, data, target.surface)?, cache: None });
     }
     if media_type == "application/pdf" {
         return Ok(Block::Document { source: Source::Base64(inline), title: None, cache: None });

@@ -69,7 +69,7 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
 
     let model = &models::at(target);
     let names = ToolNames::of(tools, messages);
-    let scope = &mut turns::Scope { surface: target.surface, names: &names, losses: &mut losses };
+    let scope = &mut turns::Scope { target, names: &names, losses: &mut losses };
     let conversation = turns::read(messages, scope)?;
     let format = format::choose(response_format, choice, (model, &names), &mut losses)?;
     let max_tokens = settings::max_tokens(*max_tokens, model, &mut losses)?;
@@ -171,6 +171,7 @@ mod tests {
     use super::translate;
     use crate::chat::{CHAT, ChatRequest};
     use crate::dialect::{Surface, Target};
+    use crate::image::Fetched;
     use crate::json::{Document, ScanLimits};
 
     #[test]
@@ -181,7 +182,8 @@ mod tests {
         let document = Document::scan(body.clone(), &CHAT, ScanLimits::default()).expect("JSON");
         let request = ChatRequest::read(&document).expect("a chat request");
         let surface = Surface::default();
-        let translated = translate(&request, &Target { model: "claude-sonnet-4-5", surface: &surface }).expect("it is carried");
+        let translated =
+            translate(&request, &Target { model: "claude-sonnet-4-5", surface: &surface, fetched: Fetched::NONE }).expect("it is carried");
 
         let memory = body.as_ptr_range();
         let slice = translated.body.pieces.iter().find(|piece| piece.len() == image.len()).expect("a piece of its own");

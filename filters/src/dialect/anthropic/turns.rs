@@ -14,7 +14,7 @@ use super::content::{self, Place};
 use super::names::{ToolNames, call_id};
 use super::replay;
 use crate::chat::{Message, Role, ToolCall};
-use crate::dialect::Surface;
+use crate::dialect::Target;
 use crate::json::{Literal, Splice, View};
 use crate::loss::{LossKind, Losses};
 use crate::refusal::Refusal;
@@ -45,7 +45,7 @@ struct Turn<'a> {
 
 /// What reading messages needs beside them.
 pub(super) struct Scope<'s> {
-    pub(super) surface: &'s Surface,
+    pub(super) target: &'s Target<'s>,
     pub(super) names: &'s ToolNames,
     pub(super) losses: &'s mut Losses,
 }
@@ -102,7 +102,7 @@ impl<'a> Conversation<'a> {
         let place = place(*role);
         let mut blocks = Vec::new();
         for part in content {
-            blocks.extend(content::block(part, place, scope.surface, scope.losses)?);
+            blocks.extend(content::block(part, place, scope.target, scope.losses)?);
         }
         match role {
             Role::System | Role::Developer if self.turns.is_empty() => {

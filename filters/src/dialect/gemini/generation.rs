@@ -1,7 +1,7 @@
 //! `generationConfig`: sampling, limits, the answer's form, thinking.
 
 use super::models::{Effort, Penalties};
-use super::request::Writer;
+use super::request::{Writer, on_ai_studio};
 use super::schema;
 use crate::chat::ResponseFormat;
 use crate::json::{Splice, View};
@@ -71,7 +71,7 @@ pub(super) fn write(writer: &mut Writer<'_>, wishes: &Wishes<'_, '_>) {
 fn penalties(writer: &mut Writer<'_>, config: &mut Splice, penalties: [Option<View<'_>>; 2]) {
     let taken = match writer.model.penalties {
         Penalties::Taken => true,
-        Penalties::Vertex => !writer.on_ai_studio(),
+        Penalties::Vertex => !on_ai_studio(writer.surface),
         Penalties::Refused => false,
     };
     for (name, view) in PENALTIES.into_iter().zip(penalties) {

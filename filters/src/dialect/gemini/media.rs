@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::request::Writer;
+use super::request::{Writer, on_ai_studio};
 use crate::chat::Part;
+use crate::dialect::Surface;
 use crate::image::{self, ImageSource};
 use crate::json::{Splice, View};
 use crate::refusal::Refusal;
@@ -79,12 +80,12 @@ const FILES_API: &str = "https://generativelanguage.googleapis.com/";
 
 /// An `image_url`.
 pub(super) fn image(writer: &Writer<'_>, url: View<'_>) -> Result<Media, Refusal> {
-    match image::read(url)? {
+    match writer.fetched.read(url)? {
         ImageSource::Inline(inline) => {
-            taken(writer, url, &inline.media_type)?;
+            taken(writer.surface, url, &inline.media_type)?;
             Ok(Media::Inline { mime: inline.media_type, base64: inline.base64 })
         }
-        ImageSource::Url(uri) => reference(writer, url, &uri),
+        ImageSource::Url(uri) => reference(writer.surface, url, &uri),
     }
 }
 
@@ -99,14 +100,20 @@ pub(super) fn audio(data: View<'_>, format: View<'_>) -> Result<Media, Refusal> 
     Ok(Media::Inline { mime: Cow::Borrowed(mime), base64: payload(data) })
 }
 
-/// A `file`: a data URI, or bare base64 beside a file name.
-pub(super) fn file(data: Option<View<'_>>, filename: Option<View<'_>>, part: View<'_>) -> Result<Media, Refusal> {
+/// A `file`: a data URI, bare base64 beside a file name, or a URL.
+pub(super) fn file(writer: &Writer<'_>, data: Option<View<'_>>, filename: Option<View<'_>>, part: View<'_>) -> Result<Media, Refusal> {
     let Some(data) = data else {
         return Err(Refusal::candidate(
             part,
             "A file id is known only to the vendor that gave it: send the file as a data URI in file_data.",
         ));
     };
+    if let Some(url) = image::url_at(data) {
+        return match writer.fetched.at(data) {
+            Some(inline) => Ok(Media::Inline { mime: inline.media_type.clone(), base64: inline.base64.clone() }),
+            None => reference(writer.surface, data, &url),
+        };
+    }
     let by_name = || by_extension(&filename.and_then(View::text).unwrap_or_default());
     let text = data.raw();
     let start = payload_start(text);
@@ -144,7 +151,7 @@ impl Writer<'_> {
             Part::Audio { data, format, others, view: _ } => (Some(audio(*data, *format)?), None, others),
             Part::File { data, id, filename, cache_control, others, view } => {
                 self.drop_all([*filename, id.filter(|_| data.is_some())]);
-                (Some(file(*data, *filename, *view)?), *cache_control, others)
+                (Some(file(self, *data, *filename, *view)?), *cache_control, others)
             }
             Part::Unknown { view: _ } => return Ok(None),
         };
@@ -154,8 +161,14 @@ impl Writer<'_> {
     }
 }
 
-fn taken(writer: &Writer<'_>, at: View<'_>, mime: &str) -> Result<(), Refusal> {
-    let types = &writer.surface.image_types;
+/// Whether Google fetches this URL itself, of a type that it takes.
+pub(super) fn fetches(surface: &Surface, uri: &str) -> bool {
+    let takes = |mime: &'static str| !mime.starts_with("image/") || surface.image_types.iter().any(|taken| taken == mime);
+    told(surface, uri).is_ok_and(|mime| mime.is_none_or(takes))
+}
+
+fn taken(surface: &Surface, at: View<'_>, mime: &str) -> Result<(), Refusal> {
+    let types = &surface.image_types;
     if types.iter().any(|taken| taken == mime) {
         return Ok(());
     }
@@ -163,29 +176,28 @@ fn taken(writer: &Writer<'_>, at: View<'_>, mime: &str) -> Result<(), Refusal> {
     Err(Refusal::candidate(at, message).with_code("unsupported_image_media_type"))
 }
 
-fn reference(writer: &Writer<'_>, at: View<'_>, uri: &str) -> Result<Media, Refusal> {
-    let studio = writer.on_ai_studio();
-    let reference = |mime| Ok(Media::Reference { uri: uri.to_owned(), mime });
+fn reference(surface: &Surface, at: View<'_>, uri: &str) -> Result<Media, Refusal> {
+    let mime = told(surface, uri).map_err(|why| Refusal::candidate(at, why))?;
+    if let Some(mime) = mime.filter(|mime| mime.starts_with("image/")) {
+        taken(surface, at, mime)?;
+    }
+    Ok(Media::Reference { uri: uri.to_owned(), mime })
+}
+
+/// The type that Google is told of a URL that it fetches itself, where it must be; or why it does not fetch it.
+fn told(surface: &Surface, uri: &str) -> Result<Option<&'static str>, &'static str> {
+    let studio = on_ai_studio(surface);
     if YOUTUBE.iter().any(|prefix| uri.starts_with(prefix)) {
-        return reference((!studio).then_some("video/mp4"));
+        return Ok((!studio).then_some("video/mp4"));
     }
     if studio && uri.starts_with(FILES_API) && uri.contains("/files/") {
-        return reference(None);
+        return Ok(None);
     }
-    let fetched = writer.surface.image_urls && (uri.starts_with("https://") || (!studio && uri.starts_with("gs://")));
-    if !fetched {
-        return Err(Refusal::candidate(at, "This provider does not fetch image URLs: send the image as a data URI."));
+    if !surface.image_urls || !(uri.starts_with("https://") || (!studio && uri.starts_with("gs://"))) {
+        return Err("This provider does not fetch image URLs: send the image as a data URI.");
     }
-    let Some(mime) = by_extension(uri) else {
-        return Err(Refusal::candidate(
-            at,
-            "The URL does not end like an image, and this provider must be told its type: send a data URI.",
-        ));
-    };
-    if mime.starts_with("image/") {
-        taken(writer, at, mime)?;
-    }
-    reference(Some(mime))
+    let unknown = "The URL does not end like an image, and this provider must be told its type: send a data URI.";
+    by_extension(uri).map(Some).ok_or(unknown)
 }
 
 /// The type a name or URL ends in; query and fragment do not count.

@@ -21,7 +21,7 @@ mod wire;
 use bytes::Bytes;
 
 use super::openai::ErrorText;
-use super::{Dialect, Names, Target, Translated};
+use super::{Dialect, Names, Surface, Target, Translated};
 use crate::chat::{ChatRequest, Reply, StreamReader};
 use crate::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use crate::fault::Fault;
@@ -38,6 +38,10 @@ impl Dialect for Gemini {
 
     fn chat_path(&self, model: &str, stream: bool) -> String {
         path::chat(model, stream)
+    }
+
+    fn fetches(&self, url: &str, surface: &Surface) -> bool {
+        media::fetches(surface, url)
     }
 
     fn chat_request(&self, request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {

@@ -10,6 +10,7 @@ use super::tools::Names as ToolNames;
 use super::{contents, generation, tools};
 use crate::chat::{ChatRequest, Tool};
 use crate::dialect::{Names, Surface, Target, Translated};
+use crate::image::Fetched;
 use crate::json::{Splice, View};
 use crate::loss::{LossKind, Losses};
 use crate::refusal::Refusal;
@@ -26,6 +27,8 @@ pub(super) struct Writer<'t> {
     pub model: &'static Traits,
     /// What the provider's surface takes.
     pub surface: &'t Surface,
+    /// What stands in place of URLs.
+    pub fetched: &'t Fetched,
 }
 
 impl<'t> Writer<'t> {
@@ -36,17 +39,13 @@ impl<'t> Writer<'t> {
             names: ToolNames::declared(declared),
             model: Traits::of(target.model),
             surface: target.surface,
+            fetched: target.fetched,
         }
     }
 
     fn finish(self) -> Translated {
         let names = Names { renamed_tools: self.names.into_renamed(), ..Names::default() };
         Translated { body: self.out.finish(), losses: self.losses.0, names }
-    }
-
-    /// AI Studio and Vertex differ in more than the ids of calls, and the ids tell them apart.
-    pub(super) fn on_ai_studio(&self) -> bool {
-        self.surface.tool_ids
     }
 
     /// Notes a part as left out.
@@ -58,6 +57,11 @@ impl<'t> Writer<'t> {
     pub(super) fn drop_all<'a, const N: usize>(&mut self, views: [Option<View<'a>>; N]) {
         self.losses.dropped(views.into_iter().flatten());
     }
+}
+
+/// AI Studio and Vertex differ in more than the ids of calls, and the ids tell them apart.
+pub(super) fn on_ai_studio(surface: &Surface) -> bool {
+    surface.tool_ids
 }
 
 pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
@@ -137,7 +141,7 @@ fn top_level(writer: &mut Writer<'_>, service_tier: Option<View<'_>>, others: &[
     let Some(view) = service_tier else { return };
     let asked = view.text().unwrap_or_default();
     match TIERS.iter().find(|(name, _)| *name == asked) {
-        Some((_, tier)) if writer.on_ai_studio() => {
+        Some((_, tier)) if on_ai_studio(writer.surface) => {
             writer.out.key("serviceTier").string(tier);
         }
         _ => writer.drop(view),

@@ -12,10 +12,11 @@ mod wire;
 
 use bytes::Bytes;
 
-use super::{Dialect, Names, Target, Translated};
+use super::{Dialect, Names, Surface, Target, Translated};
 use crate::chat::{ChatRequest, Reply, StreamReader};
 use crate::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use crate::fault::Fault;
+use crate::image::{self, Fetched};
 use crate::refusal::Refusal;
 
 pub use embeddings::write_embeddings;
@@ -38,6 +39,11 @@ impl Dialect for OpenAi {
         "/chat/completions".to_owned()
     }
 
+    /// Plain `http` too, and what is no web address at all: the bytes are the client's own.
+    fn fetches(&self, url: &str, surface: &Surface) -> bool {
+        surface.image_urls || !image::is_web(url, true)
+    }
+
     fn chat_request(&self, request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
         request::translate(request, target)
     }
@@ -55,7 +61,7 @@ impl Dialect for OpenAi {
     }
 
     fn embeddings_request(&self, request: &EmbeddingsRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
-        Ok(Translated { body: rewrite(request.document, target.model), losses: Vec::new(), names: Names::default() })
+        Ok(Translated { body: rewrite(request.document, target.model, Fetched::NONE), losses: Vec::new(), names: Names::default() })
     }
 
     fn embeddings_reply<'a>(&self, body: &'a Bytes) -> Result<EmbeddingsReply<'a>, Fault> {

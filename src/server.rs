@@ -34,10 +34,8 @@ use crate::upstream::pool::Pool;
 /// # Errors
 /// A listener's address cannot be had, or the process cannot be set up.
 pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    probe_listeners(&snapshot)?;
     let (listen, admin_listen, threads) = (snapshot.listen, snapshot.admin_listen, snapshot.threads);
-    for (key, address) in [("listen", listen), ("admin.listen", admin_listen)] {
-        probe(key, address)?;
-    }
     announce(&source, &snapshot);
     let telemetry = Arc::new(Telemetry::new()?);
     let live = Arc::new(ArcSwap::from_pointee(Live::new(snapshot, None)));
@@ -88,7 +86,15 @@ fn state(standing: Standing) -> CredentialState {
     }
 }
 
-/// Pingora ends the process without a word on an address it cannot have: find out before.
+/// Tries the addresses. Pingora ends the process without a word on one it cannot have: find out before.
+///
+/// # Errors
+/// The key, the address, and what is wrong with it.
+pub fn probe_listeners(snapshot: &Snapshot) -> io::Result<()> {
+    probe("listen", snapshot.listen)?;
+    probe("admin.listen", snapshot.admin_listen)
+}
+
 fn probe(key: &str, address: SocketAddr) -> io::Result<()> {
     TcpListener::bind(address)
         .map(drop)

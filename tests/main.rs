@@ -17,12 +17,15 @@
 mod support;
 
 mod admin;
+mod architecture;
 mod chat;
 mod cli;
 mod demo;
 mod failover;
 mod fakes;
 mod fixtures;
+mod hostile_client;
+mod hostile_upstream;
 mod images;
 mod limits;
 mod readme;

@@ -49,6 +49,7 @@ pub fn endpoint(session: &Session) -> Result<Ask, Problem> {
     let path = head.uri.path().trim_end_matches('/');
     let mut of_path = ENDPOINTS.iter().filter(|(known, ..)| *known == path).peekable();
     if of_path.peek().is_none() {
+        let path = super::redact::cut(path, 128);
         let message = format!("Unknown request URL: {} {path}. The gateway serves /v1/chat/completions and /v1/models.", head.method);
         return Err(Problem::new(404, "unknown_url", message));
     }

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::upstreams::peer::HttpPeer;
-use pingora_proxy::{ProxyHttp, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use self::accept::Ask;
 use self::context::{Context, Outcome};
@@ -121,6 +121,20 @@ impl ProxyHttp for Gateway {
     /// Never reached: every request is answered before.
     async fn upstream_peer(&self, _session: &mut Session, _context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
         pingora::Error::e_explain(pingora::ErrorType::InternalError, "no request goes through the native loop")
+    }
+
+    /// Answers for what kept a request from being served. A client that has left, or has part of an answer, gets nothing more.
+    async fn fail_to_proxy(&self, session: &mut Session, error: &pingora::Error, context: &mut Context) -> FailToProxy {
+        use pingora::ErrorType::{ConnectionClosed, ReadError, WriteError, WriteTimedout};
+        let gone = matches!(error.etype(), ConnectionClosed | ReadError | WriteError | WriteTimedout);
+        if gone || session.response_written().is_some() {
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        }
+        let problem = Problem::new(500, "internal_error", "The gateway failed on this request. Its log says why.").closing();
+        let problem = Problem { log: Some(error.to_string()), ..problem };
+        // Whether the client could still be told is of no consequence.
+        let _ = reply::problem(session, context, &problem).await;
+        FailToProxy { error_code: problem.status, can_reuse_downstream: false }
     }
 
     fn suppress_error_log(&self, _session: &Session, _context: &Context, _error: &pingora::Error) -> bool {

@@ -14,6 +14,10 @@ use crate::config::{Candidate, Limits, Resolution, Snapshot};
 
 /// Taken off a deadline that the client's SDK told us, for the way back.
 const SDK_MARGIN: Duration = Duration::from_millis(250);
+/// The longest name of a model. Those of cloud accounts, which hold a whole path, are about 200 bytes long.
+const MODEL_BYTES: usize = 512;
+/// Each fallback is an attempt, or several.
+const FALLBACKS: usize = 32;
 
 /// Plans a chat request. Runs once, before anything is sent.
 ///
@@ -23,6 +27,7 @@ pub fn chat(body: Bytes, headers: &HeaderMap, snapshot: &Snapshot, now: Instant)
     let limits = ScanLimits { depth: snapshot.limits.depth, ..ScanLimits::default() };
     let document = Document::scan(body, &CHAT, limits)?;
     let asked = chat::model(&document)?;
+    sane_name(&asked, "model")?;
     let stream = chat::wants_stream(&document)?;
     check_images(&document, &snapshot.limits)?;
     let candidates = candidates(&document, &asked, snapshot)?;
@@ -56,12 +61,17 @@ fn candidates(document: &Document, asked: &str, snapshot: &Snapshot) -> Result<V
 
 fn of_body(document: &Document, snapshot: &Snapshot) -> Result<Option<Vec<Candidate>>, Problem> {
     let Some(listed) = chat::fallbacks(document)? else { return Ok(None) };
+    if listed.len() > FALLBACKS {
+        let message = format!("The request has more than {FALLBACKS} fallbacks.");
+        return Err(Problem::new(400, "too_many_fallbacks", message).at("fallbacks"));
+    }
     let mut candidates = Vec::with_capacity(listed.len());
     for (index, fallback) in listed.iter().enumerate() {
         let name = match fallback {
             FallbackRef::Name(name) => name.clone(),
             FallbackRef::Pair { provider, model } => format!("{provider}/{model}").into(),
         };
+        sane_name(&name, &format!("fallbacks[{index}]"))?;
         match snapshot.resolve(&name) {
             Resolution::Candidate(candidate) => candidates.push(candidate),
             // Not recursive: a route stands for its primary.
@@ -72,6 +82,15 @@ fn of_body(document: &Document, snapshot: &Snapshot) -> Result<Option<Vec<Candid
         }
     }
     Ok(Some(candidates))
+}
+
+/// A model's name goes into headers, paths and logs.
+fn sane_name(name: &str, param: &str) -> Result<(), Problem> {
+    if name.len() <= MODEL_BYTES && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let message = format!("A model's name is at most {MODEL_BYTES} bytes long and holds no control characters.");
+    Err(Problem::new(400, "invalid_model", message).at(param))
 }
 
 fn unknown_model(asked: &str, known: &[String], param: &str) -> Problem {

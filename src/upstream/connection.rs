@@ -70,6 +70,9 @@ impl Connection {
     pub async fn read_head(&mut self) -> io::Result<Head> {
         loop {
             if let Some(head) = Head::take(&mut self.buffer)? {
+                if head.status < 100 || head.status == 101 {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "a status that answers nothing"));
+                }
                 if head.is_informational() {
                     continue;
                 }

@@ -166,7 +166,7 @@ async fn what_was_written_is_told_with_the_nearest_that_is_known() {
     let own = |more: &str| format!("providers:\n  mine: {{ {more}, keys: [{{ value: env.OPENAI_API_KEY }}] }}\n");
     for (text, words) in [
         (own("base_url: \"http://127.0.0.1:1\", dialect: antropic"), "\"antropic\"; did you mean \"anthropic\"?"),
-        (own("base_url: \"localhost:8000/v1\", dialect: openai"), "\"localhost:8000/v1\" must begin with https://"),
+        (own("base_url: \"localhost:8000/v1\", dialect: openai"), "\"localhost:8000/v1\" is not a URL; write https://"),
     ] {
         let output = check(&text).await;
         assert!(!output.status.success() && said(&output).contains(words), "{words} in {}", said(&output));
@@ -179,10 +179,12 @@ async fn what_was_written_is_told_with_the_nearest_that_is_known() {
 async fn a_demo_greets_only_where_it_can_listen() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for arguments in [["demo", "--listen", &address, "--admin-listen", "127.0.0.1:0"], ["demo", "--admin-listen", &address, "--listen", "127.0.0.1:0"]] {
+    for arguments in
+        [["demo", "--listen", &address, "--admin-listen", "127.0.0.1:0"], ["demo", "--admin-listen", &address, "--listen", "127.0.0.1:0"]]
+    {
         let output = run(&arguments).await;
         assert!(!output.status.success());
-        assert!(!said(&output).contains("ready") && said(&output).contains(&address), "{}", said(&output));
+        assert!(!said(&output).contains("is ready") && said(&output).contains(&address), "{}", said(&output));
     }
 }
 

@@ -21,6 +21,11 @@ async fn raw(gateway: &Gateway, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// Lines printed so far.
+fn lines(gateway: &Gateway) -> usize {
+    gateway.log().lines().filter(|line| !line.is_empty()).count()
+}
+
 #[tokio::test]
 async fn requests_in_a_row_on_one_connection_are_answered_in_order() {
     let (openai, gateway) = gateway().await;
@@ -126,12 +131,20 @@ async fn names_of_models_are_bounded_and_so_are_fallbacks() {
 #[tokio::test]
 async fn a_storm_of_bad_requests_is_one_short_line_each() {
     let (_openai, gateway) = gateway().await;
-    let odd_json = ["", "{", "[]", "{\"model\":1}", "{\"model\":\"a\",\"model\":\"b\"}", "\u{feff}{}", "nul", "{\"model\":\"openai/a\",\"messages\":\"very private\"}"];
-    let before = gateway.log().lines().count();
+    let odd_json = [
+        "",
+        "{",
+        "[]",
+        "{\"model\":1}",
+        "{\"model\":\"a\",\"model\":\"b\"}",
+        "\u{feff}{}",
+        "nul",
+        "{\"model\":\"a\",\"stream\":\"very private\"}",
+    ];
+    let before = lines(&gateway);
     let mut ids = Vec::new();
     for (n, body) in odd_json.iter().cycle().take(64).enumerate() {
         let id = format!("storm-{n}-");
-        let body = if n % 8 == 7 { format!("{{\"model\":\"nothing/{n}\",\"messages\":[]}}") } else { (*body).to_owned() };
         let status = gateway.chat_with(&[("x-request-id", &id)], body.as_bytes()).await.status;
         assert!((400..500).contains(&status), "{body}: {status}");
         ids.push(id);
@@ -141,14 +154,14 @@ async fn a_storm_of_bad_requests_is_one_short_line_each() {
         gateway.log_line(&format!("{id} ended with 4")).await;
     }
     let log = gateway.log();
-    assert_eq!(log.lines().count() - before, 2 * ids.len(), "one line of the access log and one that says why: {log}");
+    assert_eq!(lines(&gateway) - before, 2 * ids.len(), "one line of the access log and one that says why: {log}");
     assert!(log.lines().all(|line| line.len() < 1_200) && !log.contains("private"), "{log}");
 }
 
 #[tokio::test]
 async fn connections_that_speak_no_http_leave_no_more_than_a_line() {
     let (openai, gateway) = gateway().await;
-    let before = gateway.log().lines().count();
+    let before = lines(&gateway);
     for _ in 0..10 {
         raw(&gateway, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 very private \r\n\r\n").await;
         raw(&gateway, b"GET\r\n\r\n").await;
@@ -157,7 +170,7 @@ async fn connections_that_speak_no_http_leave_no_more_than_a_line() {
     openai.script([reply::json(native::openai("still here"))]);
     assert_eq!(gateway.chat(&ask("a")).await.expect(200).content(), "still here");
     let log = gateway.log();
-    assert!(log.lines().count() - before <= 31 && !log.contains("private"), "{log}");
+    assert!(lines(&gateway) - before <= 31 && !log.contains("private"), "{log}");
 }
 
 #[tokio::test]

@@ -17,7 +17,6 @@
 mod support;
 
 mod admin;
-mod architecture;
 mod chat;
 mod cli;
 mod demo;

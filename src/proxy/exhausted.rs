@@ -78,6 +78,11 @@ fn problem(exhausted: &Exhausted, made: usize, context: &Context) -> Problem {
 
 /// `openai/gpt-4o: 529, anthropic/claude: timeout_header`
 fn attempts(context: &Context) -> String {
-    let each = context.outcome.attempts.iter().take(16).map(|record| format!("{}/{}: {}", record.provider, redact::cut(&record.model, NAME), record.word));
+    let each = context
+        .outcome
+        .attempts
+        .iter()
+        .take(16)
+        .map(|record| format!("{}/{}: {}", record.provider, redact::cut(&record.model, NAME), record.word));
     each.collect::<Vec<_>>().join(", ")
 }

@@ -67,7 +67,10 @@ mod tests {
         let mut told = Fault::new(401, Some("bad sk-0123456789"), "key sk-0123456789!");
         told.param = Some("sk-0123456789".to_owned());
         fault(&mut told, &secret);
-        assert_eq!((told.message.as_str(), told.code.as_deref(), told.param.as_deref()), ("key [redacted]!", Some("bad [redacted]"), Some("[redacted]")));
+        assert_eq!(
+            (told.message.as_str(), told.code.as_deref(), told.param.as_deref()),
+            ("key [redacted]!", Some("bad [redacted]"), Some("[redacted]"))
+        );
         assert!(!String::from_utf8_lossy(&body(&Bytes::from_static(b"\xffsk-0123456789"), &secret)).contains("0123"));
         let other = Bytes::from_static(b"\xff as it was");
         assert_eq!(body(&other, &secret), other);

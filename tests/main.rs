@@ -17,6 +17,7 @@
 mod support;
 
 mod admin;
+mod architecture;
 mod chat;
 mod cli;
 mod demo;

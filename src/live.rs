@@ -3,6 +3,7 @@
 use crate::config::Snapshot;
 use crate::upstream::limit::Gates;
 use crate::upstream::select::Lanes;
+use crate::upstream::token::Tokens;
 
 /// One configuration in force. Swapped whole at a reload; requests in flight keep theirs.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub struct Live {
     pub lanes: Lanes,
     /// Its concurrency limits.
     pub gates: Gates,
+    /// Access tokens of its service accounts.
+    pub tokens: Tokens,
 }
 
 impl Live {
@@ -21,6 +24,7 @@ impl Live {
     pub fn new(snapshot: Snapshot, previous: Option<&Self>) -> Self {
         let lanes = Lanes::build(&snapshot, previous.map(|live| &live.lanes));
         let gates = Gates::build(&snapshot, previous.map(|live| &live.gates));
-        Self { snapshot, lanes, gates }
+        let tokens = Tokens::build(&snapshot, previous.map(|live| &live.tokens));
+        Self { snapshot, lanes, gates, tokens }
     }
 }

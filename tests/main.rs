@@ -32,4 +32,5 @@ mod readme;
 mod reload;
 mod stream;
 mod translate;
+mod vertex;
 mod weights;

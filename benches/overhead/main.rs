@@ -5,6 +5,7 @@
 //! process of its own, gateways with one worker thread. Figures are ratios against the pass-through of the same run: the machine may
 //! be busy, but it is equally busy for all.
 
+mod instructions;
 mod load;
 mod passthrough;
 mod process;
@@ -16,7 +17,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 
 use self::load::Measured;
-use self::process::Children;
+use self::process::Processes;
 use self::scenario::{SCENARIOS, Scenario};
 use self::table::Row;
 
@@ -39,6 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["upstream", listen] => upstream::serve(listen.parse()?),
         ["passthrough", listen, upstream] => passthrough::serve(listen.parse()?, upstream.parse()?),
+        ["instructions"] => instructions::run(),
         ["streams"] => streams(),
         filter => compare(filter.first().copied().unwrap_or_default()),
     }
@@ -46,17 +48,17 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 
 /// Every scenario over every route; the table goes to standard output.
 fn compare(filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let children = Children::start()?;
+    let processes = Processes::start()?;
     let mut rows = Vec::new();
     for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(filter)) {
         let mut measured: Vec<Vec<Measured>> = ROUTES.map(|_| Vec::new()).into();
         for _ in 0..ROUNDS {
             for (route, rounds) in ROUTES.iter().zip(&mut measured) {
-                rounds.push(measure(&children, *route, scenario)?);
+                rounds.push(measure(&processes, *route, scenario)?);
             }
         }
         rows.extend(
-            ROUTES.iter().zip(measured).map(|(route, rounds)| Row::new(scenario.name, *route, &rounds, children.peak_bytes(*route))),
+            ROUTES.iter().zip(measured).map(|(route, rounds)| Row::new(scenario.name, *route, &rounds, processes.of(*route).peak_bytes())),
         );
         write!(std::io::stderr(), ".")?;
     }
@@ -64,22 +66,22 @@ fn compare(filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
     table::print(&rows)
 }
 
-fn measure(children: &Children, route: Route, scenario: &Scenario) -> Result<Measured, Box<dyn std::error::Error + Send + Sync>> {
+fn measure(processes: &Processes, route: Route, scenario: &Scenario) -> Result<Measured, Box<dyn std::error::Error + Send + Sync>> {
     let request = scenario.request(route);
-    let address: SocketAddr = children.address(route);
+    let address: SocketAddr = processes.of(route).address;
     let single = load::run(address, &request, 1, scenario.single)?;
-    let before = children.cpu(route);
+    let before = processes.of(route).cpu();
     let many = load::run(address, &request, scenario.connections, scenario.many)?;
-    let cpu_us = children.cpu(route).saturating_sub(before).as_secs_f64() * 1e6 / many.latencies_us.len() as f64;
+    let cpu_us = processes.of(route).cpu().saturating_sub(before).as_secs_f64() * 1e6 / many.latencies_us.len() as f64;
     Ok(Measured { single, many, cpu_us })
 }
 
 /// Memory a stream: 500 at once, held open.
 fn streams() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let children = Children::start()?;
+    let processes = Processes::start()?;
     for route in [Route::PassThrough, Route::SameDialect, Route::Translated] {
         let per_stream =
-            load::hold_streams(children.address(route), &scenario::held_stream(route), 500, || children.resident_bytes(route))?;
+            load::hold_streams(processes.of(route).address, &scenario::held_stream(route), 500, || processes.of(route).resident_bytes())?;
         writeln!(std::io::stdout(), "{:<14} {:>6.1} KiB a stream", route.name(), per_stream as f64 / 1024.0)?;
     }
     Ok(())

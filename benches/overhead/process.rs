@@ -3,77 +3,41 @@
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::Route;
 
-/// How long a process may take to listen.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a process may take to listen: long, for one that runs under valgrind on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The fake provider, the pass-through and the gateway. Ended when dropped.
-pub struct Children {
-    upstream: (Child, SocketAddr),
-    passthrough: (Child, SocketAddr),
-    gateway: (Child, SocketAddr),
-    _config: tempfile::TempDir,
+/// A process that listens. Ended when dropped.
+pub struct Process {
+    child: Child,
+    /// Where.
+    pub address: SocketAddr,
+    /// Lives as long as the process: its configuration is in it.
+    folder: Option<tempfile::TempDir>,
 }
 
-impl Children {
-    /// Starts them and waits until they listen.
-    pub fn start() -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let own = std::env::current_exe()?;
-        let [upstream, passthrough, gateway, admin] = [free()?, free()?, free()?, free()?];
-        let folder = tempfile::tempdir()?;
-        let config = folder.path().join("heliostat.yaml");
-        fs::write(&config, configuration(gateway, admin, upstream))?;
-        let spawn = |program: &PathBuf, arguments: &[String]| {
-            Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
-        };
-        let children = Self {
-            upstream: (spawn(&own, &["upstream".into(), upstream.to_string()])?, upstream),
-            passthrough: (spawn(&own, &["passthrough".into(), passthrough.to_string(), upstream.to_string()])?, passthrough),
-            gateway: (
-                spawn(&env!("CARGO_BIN_EXE_heliostat").into(), &["run".into(), "--config".into(), config.display().to_string()])?,
-                gateway,
-            ),
-            _config: folder,
-        };
-        [upstream, passthrough, gateway].into_iter().try_for_each(wait_until_it_listens)?;
-        Ok(children)
+/// The fake provider, the pass-through and the gateway.
+pub struct Processes {
+    upstream: Process,
+    passthrough: Process,
+    gateway: Process,
+}
+
+impl Processes {
+    /// Starts all.
+    pub fn start() -> io::Result<Self> {
+        let upstream = Process::upstream()?;
+        let passthrough = Process::passthrough(upstream.address, &[])?;
+        let gateway = Process::gateway(upstream.address, &[])?;
+        Ok(Self { upstream, passthrough, gateway })
     }
 
-    /// Where a route begins.
-    pub fn address(&self, route: Route) -> SocketAddr {
-        self.process(route).1
-    }
-
-    /// CPU time the route's process has used, user and system.
-    pub fn cpu(&self, route: Route) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.process(route).0.id())).into_iter().flatten().flatten();
-        let nanoseconds =
-            tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok()?.split_whitespace().next()?.parse::<u64>().ok());
-        Duration::from_nanos(nanoseconds.sum())
-    }
-
-    /// The most memory the route's process has had.
-    pub fn peak_bytes(&self, route: Route) -> u64 {
-        self.status(route, "VmHWM:")
-    }
-
-    /// The memory it has.
-    pub fn resident_bytes(&self, route: Route) -> u64 {
-        self.status(route, "VmRSS:")
-    }
-
-    fn status(&self, route: Route, field: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process(route).0.id())).unwrap_or_default();
-        let kib = status.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        kib.unwrap_or_default() * 1024
-    }
-
-    fn process(&self, route: Route) -> &(Child, SocketAddr) {
+    /// The process a route begins at.
+    pub fn of(&self, route: Route) -> &Process {
         match route {
             Route::Direct => &self.upstream,
             Route::PassThrough => &self.passthrough,
@@ -82,12 +46,78 @@ impl Children {
     }
 }
 
-impl Drop for Children {
+impl Process {
+    /// The fake provider.
+    pub fn upstream() -> io::Result<Self> {
+        let address = free()?;
+        Self::spawn(&own()?, &["upstream", &address.to_string()], address, &[])
+    }
+
+    /// The process that a route to `upstream` goes through, run by the command `under`.
+    pub fn on_the_way(route: Route, upstream: SocketAddr, under: &[String]) -> io::Result<Self> {
+        if route == Route::PassThrough { Self::passthrough(upstream, under) } else { Self::gateway(upstream, under) }
+    }
+
+    fn passthrough(upstream: SocketAddr, under: &[String]) -> io::Result<Self> {
+        let address = free()?;
+        Self::spawn(&own()?, &["passthrough", &address.to_string(), &upstream.to_string()], address, under)
+    }
+
+    fn gateway(upstream: SocketAddr, under: &[String]) -> io::Result<Self> {
+        let (address, admin) = (free()?, free()?);
+        let folder = tempfile::tempdir()?;
+        let config = folder.path().join("heliostat.yaml").display().to_string();
+        fs::write(&config, configuration(address, admin, upstream))?;
+        let mut process = Self::spawn(env!("CARGO_BIN_EXE_heliostat"), &["run", "--config", &config], address, under)?;
+        process.folder = Some(folder);
+        Ok(process)
+    }
+
+    fn spawn(program: &str, arguments: &[&str], address: SocketAddr, under: &[String]) -> io::Result<Self> {
+        let mut words = under.iter().map(String::as_str).chain([program]).chain(arguments.iter().copied());
+        let mut command = Command::new(words.next().unwrap_or(program));
+        let child = command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        wait_until_it_listens(address)?;
+        Ok(Self { child, address, folder: None })
+    }
+
+    /// CPU time it has used, user and system.
+    pub fn cpu(&self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        let times = tasks.filter_map(|task| {
+            let schedule = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            schedule.split_whitespace().next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(times.sum())
+    }
+
+    /// The most memory it has had.
+    pub fn peak_bytes(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// The memory it has.
+    pub fn resident_bytes(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// Ends it by SIGINT, and waits until it has.
+    pub fn interrupt(mut self) -> io::Result<()> {
+        Command::new("kill").args(["-INT", &self.child.id().to_string()]).status()?;
+        self.child.wait().map(drop)
+    }
+
+    fn status(&self, field: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let kib = status.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kib.unwrap_or_default() * 1024
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
-        for (child, _) in [&mut self.upstream, &mut self.passthrough, &mut self.gateway] {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -95,6 +125,10 @@ fn configuration(listen: SocketAddr, admin: SocketAddr, upstream: SocketAddr) ->
     format!(
         "listen: {listen}\nadmin: {{ listen: {admin} }}\nthreads: 1\nproviders:\n  openai: {{ base_url: 'http://{upstream}', keys: [{{ value: one, name: one }}] }}\n  anthropic: {{ base_url: 'http://{upstream}', keys: [{{ value: two, name: two }}] }}\n"
     )
+}
+
+fn own() -> io::Result<String> {
+    Ok(std::env::current_exe()?.display().to_string())
 }
 
 fn free() -> io::Result<SocketAddr> {

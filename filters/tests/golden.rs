@@ -275,6 +275,8 @@ struct Written {
     image_types: Vec<String>,
     image_urls: Option<bool>,
     tool_ids: Option<bool>,
+    native_schema: Option<bool>,
+    body_version: Option<String>,
 }
 
 impl Written {
@@ -283,6 +285,8 @@ impl Written {
             image_types: self.image_types.clone(),
             image_urls: self.image_urls.unwrap_or(true),
             tool_ids: self.tool_ids.unwrap_or(true),
+            native_schema: self.native_schema.unwrap_or(true),
+            body_version: self.body_version.clone(),
         }
     }
 }

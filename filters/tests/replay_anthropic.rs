@@ -401,7 +401,7 @@ fn anthropic() -> &'static dyn Dialect {
 
 fn surface() -> Surface {
     let types = ["image/jpeg", "image/png", "image/gif", "image/webp"];
-    Surface { image_types: types.map(str::to_owned).to_vec(), image_urls: true, tool_ids: true }
+    Surface { image_types: types.map(str::to_owned).to_vec(), ..Surface::default() }
 }
 
 fn fixtures() -> Option<PathBuf> {

@@ -44,7 +44,7 @@ fn message() -> impl Strategy<Value = Value> {
 fn translated(body: &Value) -> Option<Value> {
     let document = Document::scan(Bytes::from(body.to_string()), &CHAT, ScanLimits::default()).expect("JSON");
     let request = ChatRequest::read(&document).expect("a chat request");
-    let surface = Surface { image_types: Vec::new(), image_urls: false, tool_ids: true };
+    let surface = Surface { image_types: Vec::new(), image_urls: false, ..Surface::default() };
     let anthropic = dialect::by_name("anthropic").expect("a dialect");
     match anthropic.chat_request(&request, &Target { model: "claude-sonnet-4-5", surface: &surface }) {
         Ok(translated) => Some(serde_json::from_slice(&translated.body.join()).expect("a body is JSON")),

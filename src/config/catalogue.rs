@@ -6,14 +6,29 @@ use heliostat_filters::dialect::{self, Dialect, Surface};
 
 use super::field::{Field, Section};
 use super::problem::{Problem, Sink};
-use super::snapshot::Auth;
+use super::snapshot::{Auth, CallPath, Detour, Exception, Speech};
 use super::tree;
 
 /// The catalogue as text.
 pub(super) const TEXT: &str = include_str!("../../conf/providers.yaml");
 
-const ROW: &[&str] =
-    &["aliases", "dialect", "base_url", "base_url_example", "auth", "env", "models", "headers", "image_types", "image_urls", "tool_ids"];
+const ROW: &[&str] = &[
+    "aliases",
+    "dialect",
+    "base_url",
+    "base_url_example",
+    "auth",
+    "env",
+    "models",
+    "headers",
+    "image_types",
+    "image_urls",
+    "tool_ids",
+    "account_path",
+    "exceptions",
+];
+const EXCEPTION: &[&str] = &["dialect", "account_path", "call", "image_types", "image_urls", "tool_ids", "native_schema", "body_version"];
+const CALL: &[&str] = &["whole", "stream"];
 
 static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| parse(TEXT).0);
 
@@ -37,6 +52,20 @@ pub(super) struct Row {
     pub(super) models: Vec<String>,
     headers: Vec<(String, String)>,
     pub(super) surface: Surface,
+    /// The base path where the key is a Google service account; `None` where it cannot be one.
+    pub(super) account_path: Option<String>,
+    /// Models that are spoken to otherwise, which takes a service account.
+    pub(super) exceptions: Vec<ExceptionRow>,
+}
+
+/// How models are spoken to that are not spoken to as the others.
+#[derive(Debug)]
+pub(super) struct ExceptionRow {
+    /// How their names begin.
+    models: String,
+    speech: Speech,
+    /// The base path.
+    account_path: String,
 }
 
 /// Every row.
@@ -67,6 +96,16 @@ impl Row {
             "none" => Auth::None,
             header => Auth::Header(header),
         }
+    }
+
+    /// The exceptions among its models.
+    pub(super) fn exceptions(&'static self) -> Vec<Exception> {
+        self.exceptions.iter().map(|row| Exception { models: &row.models, speech: row.speech.clone() }).collect()
+    }
+
+    /// The base paths of its exceptions: as `fill` writes those of a service account, and out of reach without.
+    pub(super) fn detours(&'static self, fill: Option<&dyn Fn(&str) -> String>) -> Vec<Detour> {
+        self.exceptions.iter().map(|row| Detour { models: &row.models, path: fill.map(|fill| fill(&row.account_path)) }).collect()
     }
 
     /// Headers every request carries.
@@ -101,15 +140,34 @@ fn row(name: &str, field: &Field<'_>) -> Option<Row> {
         models: texts(&section, "models"),
         headers: headers(&section),
         surface: surface(&section),
+        account_path: text(&section, "account_path"),
+        exceptions: section.get("exceptions").map(|field| exceptions(&field)).unwrap_or_default(),
     })
 }
 
+fn exceptions(field: &Field<'_>) -> Vec<ExceptionRow> {
+    field.entries().iter().filter_map(|(key, field)| exception(&key.text, field)).collect()
+}
+
+fn exception(models: &str, field: &Field<'_>) -> Option<ExceptionRow> {
+    let section = field.section(EXCEPTION)?;
+    let name = section.require("dialect")?;
+    let Some(dialect) = dialect::by_name(name.text()?) else { return name.fail("no such dialect") };
+    let call = section.get("call").and_then(|field| field.section(CALL));
+    let call = call.and_then(|call| Some(CallPath { whole: text(&call, "whole")?, stream: text(&call, "stream")? }));
+    let account_path = section.require("account_path")?.text()?.to_owned();
+    Some(ExceptionRow { models: models.to_owned(), speech: Speech { dialect, surface: surface(&section), call }, account_path })
+}
+
 fn surface(section: &Section<'_>) -> Surface {
-    let types = section.get("image_types").and_then(|field| field.texts());
+    let usual = Surface::default();
+    let flag = |key| section.get(key).and_then(|field| field.boolean()).unwrap_or(true);
     Surface {
-        image_types: types.unwrap_or_else(|| ["png", "jpeg", "gif", "webp"].map(|kind| format!("image/{kind}")).to_vec()),
-        image_urls: section.get("image_urls").and_then(|field| field.boolean()).unwrap_or(true),
-        tool_ids: section.get("tool_ids").and_then(|field| field.boolean()).unwrap_or(true),
+        image_types: section.get("image_types").and_then(|field| field.texts()).unwrap_or(usual.image_types),
+        image_urls: flag("image_urls"),
+        tool_ids: flag("tool_ids"),
+        native_schema: flag("native_schema"),
+        body_version: text(section, "body_version"),
     }
 }
 

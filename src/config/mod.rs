@@ -4,6 +4,8 @@
 //! (`field`; one module a section), joins each provider with its row of `conf/providers.yaml` (`catalogue`), and yields a [`Snapshot`],
 //! which cannot be wrong. All that is wrong with a file is reported in one run, each with its place.
 
+mod account;
+mod base;
 mod base_url;
 mod candidates;
 mod catalogue;
@@ -18,12 +20,14 @@ mod report;
 mod resolve;
 mod secret;
 mod snapshot;
+mod speech;
 mod tree;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
+pub use account::ServiceAccount;
 pub use environment::{Environment, MapEnvironment, ProcessEnvironment, WithoutEnvironment};
 pub use inactive::{Governance, Observability, SemanticCache, VirtualKey};
 pub use load::{from_environment, load, load_file};
@@ -32,5 +36,6 @@ pub use report::describe;
 pub use resolve::Resolution;
 pub use secret::Secret;
 pub use snapshot::{
-    Auth, Candidate, ClientKey, Concurrency, Credential, Endpoint, Limits, ModelPattern, Provider, Retry, Route, Snapshot, Timeouts,
+    Account, Auth, CallPath, Candidate, ClientKey, Concurrency, Credential, Detour, Endpoint, Exception, Limits, ModelPattern, Provider,
+    Retry, Route, Snapshot, Speech, Timeouts,
 };

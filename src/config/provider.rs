@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use heliostat_filters::dialect::{self, DIALECTS, Dialect};
 
+use super::account;
+use super::base::{Access, Base};
 use super::base_url;
 use super::catalogue::{self, Row};
-use super::field::{Field, nearest, suggestion};
+use super::field::{Field, Section, nearest, suggestion};
 use super::network::{self, Network};
-use super::snapshot::{Auth, Credential, Endpoint, ModelPattern, Provider};
+use super::snapshot::{Auth, Credential, Endpoint, ModelPattern, Provider, Speech};
 use super::tree::Node;
-use super::value::{Found, Vault, shown};
+use super::value::{Found, Vault, is_sendable, shown};
 use super::{Secret, problem::Sink, tree};
 
-const PROVIDER: &[&str] = &["keys", "base_url", "dialect", "concurrency_and_buffer_size", "network", "queue_ms"];
-const KEY: &[&str] = &["value", "weight", "models", "name", "base_url"];
+const PROVIDER: &[&str] = &["keys", "base_url", "dialect", "project", "location", "concurrency_and_buffer_size", "network", "queue_ms"];
+const KEY: &[&str] = &["value", "weight", "models", "name", "base_url", "project"];
 const MAX_WEIGHT: f64 = 1e6;
 
 /// What every provider is read with.
@@ -106,7 +108,8 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
         Some(field) => Some(read_url(field)?),
         None => default_url.map(Arc::new),
     };
-    let keys = Keys { provider: name, vault: &scope.vault, endpoint, example: row.base_url_example.as_deref(), read_url: &read_url };
+    let base = Base { row, url: url.clone(), project: section.get("project"), location: section.get("location") };
+    let keys = Keys { provider: name, vault: &scope.vault, endpoint, base, read_url: &read_url };
     let network = scope.network.read(section.get("network"));
     let concurrency = network::concurrency(&section);
     let optional = row.auth() == Auth::None || url.is_some();
@@ -115,8 +118,8 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
     Some(Entry::Ready(Box::new(Provider {
         name: name.to_owned(),
         index: 0,
-        dialect,
-        surface: row.surface.clone(),
+        speech: Speech { dialect, surface: row.surface.clone(), call: None },
+        exceptions: row.exceptions(),
         auth: if anonymous { Auth::None } else { keyed(row.auth()) },
         headers: row.headers(),
         credentials,
@@ -179,7 +182,7 @@ struct Keys<'k, 'e> {
     vault: &'k Vault<'e>,
     /// The provider's endpoint; `None` if it has none of its own.
     endpoint: Option<Arc<Endpoint>>,
-    example: Option<&'k str>,
+    base: Base<'k>,
     read_url: &'k dyn Fn(&Field<'_>) -> Option<Arc<Endpoint>>,
 }
 
@@ -203,6 +206,7 @@ impl Keys<'_, '_> {
                 return field.fail(format!("a second key named {}; give each a `name` of its own", credential.name));
             }
         }
+        self.base.check(&credentials, self.vault.skips_missing());
         Some(credentials)
     }
 
@@ -211,21 +215,27 @@ impl Keys<'_, '_> {
             name: format!("{}-1", self.provider),
             index: 0,
             secret: Secret::new(""),
+            account: None,
             weight: 1.0,
             models: None,
             endpoint: self.endpoint_for(provider, None)?,
+            detours: self.base.row.detours(None),
         })
     }
 
     /// Reads all its parts before it gives up, so that one run reports them all.
     fn credential(&self, index: usize, field: &Field<'_>) -> Option<Credential> {
         let section = field.section(KEY)?;
-        let found = section.require("value").and_then(|value| self.vault.secret(&value));
+        let value = section.require("value");
+        let found = value.as_ref().and_then(|value| self.vault.find(value));
         let weight = section.get("weight").map_or(Some(1.0), |weight| weight.number(0.0..=MAX_WEIGHT));
         let models = section.get("models").map(|models| patterns(&models));
         let name = section.get("name").map(|name| label(&name));
-        let endpoint = self.endpoint_for(field, section.get("base_url").as_ref());
-        let Found { secret, variable } = found?;
+        let (Found { secret, variable }, value) = (found?, value?);
+        let access = match account::is_document(&secret) {
+            true => self.base.account(&value, &section, &secret),
+            false => self.key(&value, &section, secret),
+        };
         let name = match name {
             Some(name) => name?,
             None => variable.unwrap_or_else(|| format!("{}-{}", self.provider, index + 1)),
@@ -234,7 +244,18 @@ impl Keys<'_, '_> {
             Some(models) => Some(models?),
             None => None,
         };
-        Some(Credential { name, index, secret, weight: weight?, models, endpoint: endpoint? })
+        let Access { secret, account, endpoint, detours } = access?;
+        Some(Credential { name, index, secret, account, weight: weight?, models, endpoint, detours })
+    }
+
+    /// A key that is sent as it is.
+    fn key(&self, value: &Field<'_>, section: &Section<'_>, secret: Secret) -> Option<Access> {
+        if let Some(project) = section.get("project") {
+            project.warn("has no effect: the key is no service account's");
+        }
+        let endpoint = self.endpoint_for(&section.field, section.get("base_url").as_ref());
+        let sendable = is_sendable(value, &secret);
+        Some(Access { secret, account: None, endpoint: endpoint.filter(|_| sendable)?, detours: self.base.row.detours(None) })
     }
 
     fn endpoint_for(&self, field: &Field<'_>, written: Option<&Field<'_>>) -> Option<Arc<Endpoint>> {
@@ -243,7 +264,7 @@ impl Keys<'_, '_> {
             (Some(written), None) => (self.read_url)(written),
             (None, Some(own)) => Some(own.clone()),
             (None, None) => {
-                let example = self.example.map(|example| format!(", such as {example}")).unwrap_or_default();
+                let example = self.base.row.base_url_example.as_deref().map(|example| format!(", such as {example}")).unwrap_or_default();
                 field.fail(format!("{} has no address that all share: `base_url` is missing{example}", self.provider))
             }
         }

@@ -30,7 +30,7 @@ fn providers(snapshot: &Snapshot) -> String {
     let mut text = String::new();
     for provider in &snapshot.providers {
         let own = provider.credentials.first().map(|key| url(&key.endpoint)).unwrap_or_default();
-        let _ = writeln!(text, "provider {} ({} dialect, {own})", provider.name, provider.dialect.name());
+        let _ = writeln!(text, "provider {} ({} dialect, {own})", provider.name, provider.speech.dialect.name());
         let keys: Vec<_> = provider.credentials.iter().map(|key| credential(key, &own)).collect();
         text.push_str(&table("  ", &keys));
         text.push_str(&table("  ", &[vec!["attempts".to_owned(), attempts(provider)]]));
@@ -45,7 +45,11 @@ fn credential(key: &Credential, own_url: &str) -> Vec<String> {
     let models =
         key.models.as_ref().map_or("all models".to_owned(), |patterns| patterns.iter().map(pattern).collect::<Vec<_>>().join(", "));
     let elsewhere = Some(url(&key.endpoint)).filter(|url| url != own_url).map(|url| format!("at {url}")).unwrap_or_default();
-    vec!["key".to_owned(), key.name.clone(), format!("weight {}", key.weight), models, elsewhere]
+    let account =
+        key.account.as_ref().map(|account| format!("service account, project {}, location {}", account.project, account.location));
+    let cells = ["key".to_owned(), key.name.clone(), format!("weight {}", key.weight), models, account.unwrap_or_default(), elsewhere];
+    // An empty cell would widen every row.
+    cells.into_iter().filter(|cell| !cell.is_empty()).collect()
 }
 
 fn attempts(provider: &Provider) -> String {

@@ -151,7 +151,7 @@ impl Credential {
     /// Whether it may be used for `model`.
     #[must_use]
     pub fn takes(&self, model: &str) -> bool {
-        self.models.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(model)))
+        self.reaches(model) && self.models.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(model)))
     }
 
     /// What the models it takes begin with; the empty text where it takes all.

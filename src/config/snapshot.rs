@@ -7,6 +7,7 @@ use std::sync::Arc;
 use heliostat_filters::dialect::{Dialect, Surface};
 
 use super::Secret;
+use super::account::ServiceAccount;
 use super::inactive::{Governance, Observability, SemanticCache};
 
 /// A whole configuration. Immutable; a reload builds another.
@@ -80,10 +81,10 @@ pub struct Provider {
     pub name: String,
     /// Its position in [`Snapshot::providers`].
     pub index: usize,
-    /// Its wire format.
-    pub dialect: &'static dyn Dialect,
-    /// What its surface takes.
-    pub surface: Surface,
+    /// How it is spoken to about most models; [`Provider::speaks`] knows of which.
+    pub speech: Speech,
+    /// How about others: Claude on Vertex.
+    pub exceptions: Vec<Exception>,
     /// How a credential is put on a request.
     pub auth: Auth,
     /// Headers every request carries, such as `anthropic-version`.
@@ -98,7 +99,36 @@ pub struct Provider {
     pub concurrency: Option<Concurrency>,
 }
 
-/// How a credential is put on a request.
+/// How models are spoken to.
+#[derive(Debug, Clone)]
+pub struct Speech {
+    /// The wire format.
+    pub dialect: &'static dyn Dialect,
+    /// What the surface takes.
+    pub surface: Surface,
+    /// Where a chat call goes, if not where the dialect says.
+    pub call: Option<CallPath>,
+}
+
+/// How a provider is spoken to about some of its models.
+#[derive(Debug, Clone)]
+pub struct Exception {
+    /// How their names begin.
+    pub models: &'static str,
+    /// How it is spoken to about them.
+    pub speech: Speech,
+}
+
+/// Where chat calls go, below a credential's base path; `{model}` stands for the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallPath {
+    /// For a whole reply.
+    pub whole: String,
+    /// For a stream.
+    pub stream: String,
+}
+
+/// How a credential is put on a request. One with a service account is always a bearer's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
     /// `Authorization: Bearer …`
@@ -116,14 +146,38 @@ pub struct Credential {
     pub name: String,
     /// Its position in [`Provider::credentials`].
     pub index: usize,
-    /// The secret.
+    /// The secret; empty for a service account, whose key never goes on the wire: its tokens do.
     pub secret: Secret,
+    /// A Google service account.
+    pub account: Option<Account>,
     /// Share of first attempts, relative to the others'; 0 is never.
     pub weight: f64,
     /// Models it may be used for; `None` is all.
     pub models: Option<Vec<ModelPattern>>,
     /// Where requests with it go.
     pub endpoint: Arc<Endpoint>,
+    /// Its base paths for models that [`Provider::exceptions`] names.
+    pub detours: Vec<Detour>,
+}
+
+/// A credential's base path for some models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detour {
+    /// How their names begin.
+    pub models: &'static str,
+    /// The base path; `None` where the credential cannot reach them.
+    pub path: Option<String>,
+}
+
+/// A service account in use: whose it is, and where it calls.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its key.
+    pub service: Arc<ServiceAccount>,
+    /// The Google Cloud project that is billed.
+    pub project: String,
+    /// The location: `global`, `us`, `eu`, or a region.
+    pub location: String,
 }
 
 /// A model name, or a prefix of it (`gpt-4o*`).

@@ -96,6 +96,6 @@ fn the_catalogue_has_no_problem() {
             assert!(name.parse::<http::HeaderName>().is_ok(), "{}", row.name);
         }
         let file = format!("providers: {{{}: {{keys: [{{value: k}}], base_url: 'https://host.example'}}}}", row.name);
-        assert_eq!(loaded(&file).providers[0].dialect.name(), row.dialect, "{}", row.name);
+        assert_eq!(loaded(&file).providers[0].speech.dialect.name(), row.dialect, "{}", row.name);
     }
 }

@@ -40,8 +40,13 @@ impl<'e> Vault<'e> {
         self.environment.skips_missing()
     }
 
-    /// Reads a secret; where it cannot be found, reports what was looked for.
+    /// Reads a secret that is put into a header; where it cannot be found or is not fit for one, reports that.
     pub(super) fn secret(&self, field: &Field<'_>) -> Option<Found> {
+        self.find(field).filter(|found| is_sendable(field, &found.secret))
+    }
+
+    /// Reads a secret of any kind; where it cannot be found, reports what was looked for.
+    pub(super) fn find(&self, field: &Field<'_>) -> Option<Found> {
         let text = field.text()?;
         if let Some(name) = text.strip_prefix("env.") {
             return self.variable_secret(field, name);
@@ -55,7 +60,7 @@ impl<'e> Vault<'e> {
         if looks_like_credential(text) {
             field.notice("a credential is written in this file; env.NAME or file.PATH keeps it out");
         }
-        Some(Found { secret: sendable(field, text)?, variable: None })
+        Some(Found { secret: Secret::new(text), variable: None })
     }
 
     fn variable_secret(&self, field: &Field<'_>, name: &str) -> Option<Found> {
@@ -63,7 +68,7 @@ impl<'e> Vault<'e> {
             return field.fail("env. must be followed by a variable's name: letters, digits and _");
         }
         let secret = match self.variable(name) {
-            Some(value) => sendable(field, value.trim())?,
+            Some(value) => Secret::new(value.trim()),
             None if self.skips_missing() => Secret::new(""),
             None => return field.fail(format!("the variable {name} is not set, or empty")),
         };
@@ -73,7 +78,7 @@ impl<'e> Vault<'e> {
     fn file_secret(&self, field: &Field<'_>, path: &str) -> Option<Found> {
         let secret = match self.environment.file(path) {
             Ok(text) if text.trim().is_empty() => return field.fail(format!("the file {path} is empty")),
-            Ok(text) => sendable(field, text.trim())?,
+            Ok(text) => Secret::new(text.trim()),
             Err(_) if self.skips_missing() => Secret::new(""),
             Err(error) => return field.fail(format!("cannot read {path}: {error}")),
         };
@@ -90,12 +95,13 @@ fn looks_like_credential(text: &str) -> bool {
     text.len() >= 16 && CREDENTIAL_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
 }
 
-/// A secret ends in a header, so it must be fit for one.
-fn sendable(field: &Field<'_>, text: &str) -> Option<Secret> {
-    if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
-        return Some(Secret::new(text));
+/// Whether a secret can be put into a header; reports if not.
+pub(super) fn is_sendable(field: &Field<'_>, secret: &Secret) -> bool {
+    let fit = secret.expose().bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    if !fit {
+        let _: Option<()> = field.fail("holds a character that cannot stand in a header (a line break, or not ASCII)");
     }
-    field.fail("holds a character that cannot stand in a header (a line break, or not ASCII)")
+    fit
 }
 
 fn read_env_file(field: &Field<'_>, environment: &dyn Environment) -> Option<HashMap<String, String>> {

@@ -222,7 +222,7 @@ impl Attempt<'_> {
         body.truncate(ERROR_BYTES);
         self.pool.give_back(lease);
         let body = body.freeze();
-        let fault = self.candidate.provider.dialect.fault(head.status, &body);
+        let fault = self.candidate.speech().dialect.fault(head.status, &body);
         let retry_after = super::headers::retry_after(&head, &fault);
         let (outcome, status) = (Outcome::Fault(fault.kind), Some(head.status));
         Ended::Failed(Box::new(Failure { outcome, fault, status, retry_after, answer: Some((head, body)) }))
@@ -352,6 +352,12 @@ pub fn in_stream(fault: Fault) -> Ended {
     let outcome = Outcome::Fault(fault.kind);
     let (status, retry_after) = (Some(fault.status), fault.retry_after_ms.map(Duration::from_millis));
     Ended::Failed(Box::new(Failure { outcome, fault, status, retry_after, answer: None }))
+}
+
+/// No access token could be had for the credential.
+pub fn no_token(why: &str) -> Ended {
+    let message = format!("The gateway has no access token for this provider: {why}.");
+    failed(Outcome::Token, transport(502, FaultKind::Authentication, message, "upstream_token"))
 }
 
 fn failed(outcome: Outcome, fault: Fault) -> Ended {

@@ -42,7 +42,7 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
         let too_long = || attempt::in_stream(malformed("The provider's reply is too long to be translated."));
         return if terms.same_dialect { Ok(Ready::Whole(whole)) } else { Err(too_long()) };
     }
-    let reply = terms.candidate.provider.dialect.chat_reply(&whole.body, terms.names).map_err(attempt::in_stream)?;
+    let reply = terms.candidate.speech().dialect.chat_reply(&whole.body, terms.names).map_err(attempt::in_stream)?;
     let usage = reply.usage.unwrap_or_default();
     if terms.same_dialect {
         drop(reply);

@@ -5,16 +5,17 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use heliostat_filters::dialect::openai::StreamWriter;
+use heliostat_filters::fault::FaultKind;
 use heliostat_filters::refusal::{Refusal, RefusalScope};
 use pingora_proxy::Session;
 
-use super::attempt::{Attempt, AttemptClocks, AttemptRecord, Ended, Failure, Interrupt, Waiting};
+use super::attempt::{self, Attempt, AttemptClocks, AttemptRecord, Ended, Failure, Interrupt, Waiting};
 use super::context::{Call, Context};
 use super::outgoing::Outgoing;
 use super::prepare::{Prepared, Translator};
 use super::pump::Pump;
 use super::{Gateway, commit, redact};
-use crate::config::{Candidate, Credential};
+use crate::config::{Candidate, Credential, Secret};
 use crate::live::Live;
 use crate::upstream::health::Probe;
 use crate::upstream::limit::Permit;
@@ -68,6 +69,10 @@ struct Tried {
     credentials: Vec<usize>,
     failed_hosts: Vec<usize>,
     history: History,
+    /// The access token of the attempt under way.
+    token: Option<Secret>,
+    /// The credential whose token was renewed because the provider refused it: that helps once.
+    renewed: Option<usize>,
 }
 
 /// A credential chosen for an attempt, and the probe it holds.
@@ -145,10 +150,10 @@ impl<'a> Failover<'a> {
             Err(next) => return Ok(next),
         };
         let mut tried = Tried::default();
-        let mut again: Option<(usize, bool)> = None;
+        let mut again = None;
         loop {
             let chosen = match again.take() {
-                Some((credential, _)) => Chosen { credential, _probe: None },
+                Some(credential) => Chosen { credential, _probe: None },
                 None => match self.choose(session, context, visit, candidate, &tried).await {
                     Ok(chosen) => chosen,
                     Err(next) => return Ok(next),
@@ -156,21 +161,24 @@ impl<'a> Failover<'a> {
             };
             let Some(credential) = candidate.provider.credentials.get(chosen.credential) else { return Ok(Next::Candidate) };
             let began = Instant::now();
-            let fresh = tried.history.replayed;
-            let ended = self.attempt(session, context, candidate, credential, prepared, fresh).await?;
+            tried.token = None;
+            let ended = match self.authorise(session, context, candidate, credential, &mut tried).await {
+                Ok(()) => self.attempt(session, context, candidate, credential, prepared, &tried).await?,
+                Err(ended) => Err(ended),
+            };
             let failure = match ended {
                 Ok(end) => return Ok(Next::End(end)),
                 Err(Ended::ClientGone) => {
-                    let word = "client_gone";
-                    self.record(
-                        context,
-                        candidate,
-                        Mark { credential: &credential.name, word: word.into(), outcome: word, took: began.elapsed() },
-                    );
+                    let (word, took) = ("client_gone", began.elapsed());
+                    self.record(context, candidate, Mark { credential: &credential.name, word: word.into(), outcome: word, took });
                     return Ok(Next::End(End::ClientGone));
                 }
                 Err(Ended::Failed(failure)) => *failure,
             };
+            if self.renew(context, candidate, credential, &mut tried, &failure, began) {
+                again = Some(credential.index);
+                continue;
+            }
             let step = self.learn(context, candidate, credential, &mut tried, failure, began, prepared.same_dialect);
             drop(chosen);
             match step {
@@ -180,7 +188,7 @@ impl<'a> Failover<'a> {
                     }
                     tried.history.extra += u32::from(!replay);
                     tried.history.replayed |= replay;
-                    again = Some((credential.index, replay));
+                    again = Some(credential.index);
                 }
                 Step::NextKey => tried.history.extra += 1,
                 Step::NextCandidate => return Ok(Next::Candidate),
@@ -242,6 +250,50 @@ impl<'a> Failover<'a> {
         }
     }
 
+    /// Gets the access token for an attempt, where the credential is a service account.
+    async fn authorise(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+        candidate: &Candidate,
+        credential: &Credential,
+        tried: &mut Tried,
+    ) -> Result<(), Ended> {
+        let Some(bearer) = self.live.tokens.of(&candidate.provider, credential) else { return Ok(()) };
+        let until = self.clocks(candidate, Instant::now()).header;
+        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+        match waiting.on(until, bearer.token(&self.gateway.pool)).await {
+            Ok(Ok(token)) => {
+                tried.token = Some(token);
+                Ok(())
+            }
+            Ok(Err(denied)) => Err(attempt::no_token(&denied.to_string())),
+            Err(Interrupt::ClientGone) => Err(Ended::ClientGone),
+            Err(Interrupt::Deadline) => Err(attempt::no_token("it did not come in time")),
+        }
+    }
+
+    /// Whether a failure is a token that the provider refuses: then another is asked for, and the same credential tried again, once.
+    fn renew(
+        &self,
+        context: &mut Context,
+        candidate: &Candidate,
+        credential: &Credential,
+        tried: &mut Tried,
+        failure: &Failure,
+        began: Instant,
+    ) -> bool {
+        let (Some(bearer), Some(token)) = (self.live.tokens.of(&candidate.provider, credential), &tried.token) else { return false };
+        if failure.outcome != Outcome::Fault(FaultKind::Authentication) || tried.renewed == Some(credential.index) {
+            return false;
+        }
+        bearer.refused(token);
+        tried.renewed = Some(credential.index);
+        let mark = Mark { credential: &credential.name, word: failure.word(), outcome: failure.outcome.label(), took: began.elapsed() };
+        self.record(context, candidate, mark);
+        true
+    }
+
     async fn attempt(
         &mut self,
         session: &mut Session,
@@ -249,12 +301,13 @@ impl<'a> Failover<'a> {
         candidate: &'a Candidate,
         credential: &'a Credential,
         prepared: &Prepared,
-        fresh: bool,
+        tried: &Tried,
     ) -> pingora::Result<Result<End, Ended>> {
         let provider = &candidate.provider;
         let head = Outgoing {
-            provider,
+            candidate,
             credential,
+            token: tried.token.as_ref(),
             path: &prepared.path,
             same_dialect: prepared.same_dialect,
             stream: self.call.stream,
@@ -270,10 +323,10 @@ impl<'a> Failover<'a> {
             head: &head,
             body: &prepared.translated.body,
             same_dialect: prepared.same_dialect,
-            fresh,
+            fresh: tried.history.replayed,
             clocks: self.clocks(candidate, began),
         };
-        let pump = self.call.stream.then(|| pump(candidate, credential, prepared));
+        let pump = self.call.stream.then(|| pump(candidate, tried.secret(credential), prepared));
         let ready = match attempt.run(session, pump, &mut context.outcome.upstream_wait).await {
             Ok(ready) => ready,
             Err(ended) => return Ok(Err(ended)),
@@ -312,7 +365,7 @@ impl<'a> Failover<'a> {
         same_dialect: bool,
     ) -> Step {
         let now = Instant::now();
-        redact::failure(&mut failure, &credential.secret);
+        redact::failure(&mut failure, tried.secret(credential));
         let fault = failure.attempt_fault();
         let mark = Mark { credential: &credential.name, word: failure.word(), outcome: failure.outcome.label(), took: began.elapsed() };
         self.record(context, candidate, mark);
@@ -412,10 +465,17 @@ impl<'a> Failover<'a> {
     }
 }
 
-fn pump(candidate: &Candidate, credential: &Credential, prepared: &Prepared) -> Pump {
-    let reader = candidate.provider.dialect.chat_stream(prepared.translated.names.clone());
+fn pump(candidate: &Candidate, secret: &Secret, prepared: &Prepared) -> Pump {
+    let reader = candidate.speech().dialect.chat_stream(prepared.translated.names.clone());
     let writer = (!prepared.same_dialect).then(|| StreamWriter::new(prepared.reply.clone()));
-    Pump::new(reader, writer, credential.secret.clone())
+    Pump::new(reader, writer, secret.clone())
+}
+
+impl Tried {
+    /// What the attempt under way is signed with.
+    fn secret<'t>(&'t self, credential: &'t Credential) -> &'t Secret {
+        self.token.as_ref().unwrap_or(&credential.secret)
+    }
 }
 
 impl Failure {

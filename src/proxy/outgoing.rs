@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName};
 
-use crate::config::{Auth, Credential, Provider};
+use crate::config::{Auth, Candidate, Credential, Secret};
 
 /// Client headers that go upstream where client and provider speak the same dialect.
 const SAME_DIALECT: &[(&str, &[&str])] = &[
@@ -17,9 +17,11 @@ const ALWAYS: &[&str] = &["traceparent"];
 #[derive(Debug)]
 pub struct Outgoing<'a> {
     /// Who serves it.
-    pub provider: &'a Provider,
+    pub candidate: &'a Candidate,
     /// With which secret.
     pub credential: &'a Credential,
+    /// The access token that stands for the credential, where that is a service account.
+    pub token: Option<&'a Secret>,
     /// Path below the base URL.
     pub path: &'a str,
     /// Whether the client speaks the provider's dialect.
@@ -39,12 +41,12 @@ impl Outgoing<'_> {
     pub fn write(&self) -> Vec<u8> {
         let endpoint = &self.credential.endpoint;
         let mut head = Vec::with_capacity(512);
-        for part in ["POST ", &endpoint.path, self.path, " HTTP/1.1\r\n"] {
+        for part in ["POST ", self.credential.base_path(&self.candidate.model), self.path, " HTTP/1.1\r\n"] {
             head.extend_from_slice(part.as_bytes());
         }
         field(&mut head, "host", endpoint.authority.as_bytes());
         self.authenticate(&mut head);
-        for (name, value) in &self.provider.headers {
+        for (name, value) in &self.candidate.provider.headers {
             if !self.forwards(name) {
                 field(&mut head, name, value.as_bytes());
             }
@@ -60,8 +62,9 @@ impl Outgoing<'_> {
     }
 
     fn authenticate(&self, head: &mut Vec<u8>) {
-        let secret = self.credential.secret.expose().as_bytes();
-        match &self.provider.auth {
+        let secret = self.token.unwrap_or(&self.credential.secret).expose().as_bytes();
+        let auth = if self.token.is_some() { Auth::Bearer } else { self.candidate.provider.auth };
+        match auth {
             Auth::Bearer if !secret.is_empty() => field(head, "authorization", &[b"Bearer ", secret].concat()),
             Auth::Header(name) if !secret.is_empty() => field(head, name, secret),
             _ => {}
@@ -81,7 +84,7 @@ impl Outgoing<'_> {
     }
 
     fn forwarded(&self) -> impl Iterator<Item = &'static str> {
-        let dialect = self.provider.dialect.name();
+        let dialect = self.candidate.speech().dialect.name();
         let own = SAME_DIALECT.iter().filter(move |(name, _)| self.same_dialect && *name == dialect).flat_map(|(_, names)| names.iter());
         ALWAYS.iter().chain(own).copied()
     }

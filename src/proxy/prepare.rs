@@ -41,7 +41,8 @@ impl<'a> Translator<'a> {
     /// # Errors
     /// A [`Refusal`]: the request is wrong, or this candidate cannot carry it.
     pub fn prepare(&mut self, candidate: &Candidate, request_id: &str) -> Result<Prepared, Refusal> {
-        let dialect = candidate.provider.dialect;
+        let speech = candidate.speech();
+        let dialect = speech.dialect;
         let same_dialect = dialect.name() == CLIENT_DIALECT;
         let mut reply = ReplyContext {
             created_s: std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
@@ -49,7 +50,7 @@ impl<'a> Translator<'a> {
             legacy_functions: false,
             include_usage: false,
         };
-        let path = dialect.chat_path(&candidate.model, self.call.stream);
+        let path = speech.chat_path(&candidate.model, self.call.stream);
         if same_dialect {
             let body = openai::rewrite(&self.call.document, &candidate.model);
             let translated = Translated { body, losses: Vec::new(), names: Names::default() };
@@ -58,7 +59,7 @@ impl<'a> Translator<'a> {
         let pivot = self.pivot.get_or_insert_with(|| ChatRequest::read(&self.call.document)).as_ref().map_err(Clone::clone)?;
         reply.legacy_functions = pivot.legacy_functions;
         reply.include_usage = pivot.include_usage;
-        let target = Target { model: &candidate.model, surface: &candidate.provider.surface };
+        let target = Target { model: &candidate.model, surface: &speech.surface };
         let mut translated = dialect.chat_request(pivot, &target)?;
         translated.names.id_seed.push_str(request_id);
         if self.call.strict && !translated.losses.is_empty() {

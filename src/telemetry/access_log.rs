@@ -21,6 +21,8 @@ use super::timestamp::rfc3339;
 
 /// Lines that may wait for a slow reader of the log; more are dropped and counted.
 const QUEUE: usize = 8_192;
+/// How long lines are gathered before they are written.
+const REST: Duration = Duration::from_millis(5);
 /// Names come from clients: longer ones are cut.
 const NAME_BYTES_MAX: usize = 256;
 /// So many losses are listed; `losses_total` counts all.
@@ -75,7 +77,8 @@ impl AccessLog {
     }
 }
 
-/// The thread's work: writes what is queued, and hands it on whenever the queue is empty. Ends when the log is dropped.
+/// The thread's work: writes what is queued, hands it on, and rests for a moment. A resting thread need not be woken, so a busy gateway
+/// pays for a few writes a second, not for one a request. Ends when the log is dropped.
 fn write_all(lines: &Receiver<Message>, out: impl Write, dropped: &IntCounter) {
     let mut out = BufWriter::with_capacity(64 << 10, out);
     let mut complained = false;
@@ -89,6 +92,7 @@ fn write_all(lines: &Receiver<Message>, out: impl Write, dropped: &IntCounter) {
         if (failed > 0 || flushed.is_err()) && !std::mem::replace(&mut complained, true) {
             log::error!("the access log cannot be written; further failures are only counted");
         }
+        std::thread::sleep(REST);
     }
 }
 

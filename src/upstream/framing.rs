@@ -8,6 +8,8 @@ use super::head::Head;
 
 /// The longest chunk-size or trailer line we accept.
 const LINE_LIMIT_BYTES: usize = 8 * 1024;
+/// Chunks are joined up to this length.
+const JOIN_BYTES: usize = 16 * 1024;
 
 /// What a head says of its body and of the connection.
 #[derive(Debug)]
@@ -121,24 +123,51 @@ fn take_upto(buffer: &mut BytesMut, left: &mut u64) -> Option<Bytes> {
     Some(buffer.split_to(count).freeze())
 }
 
+/// Takes all the data that has arrived, as one piece: many providers send an event a chunk, and what is done a piece at a time costs.
 fn take_chunk(chunk: &mut Chunk, buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
+    let Some(first) = next_chunk(chunk, buffer)? else { return Ok(None) };
+    if buffer.is_empty() || first.len() >= JOIN_BYTES {
+        return Ok(Some(first));
+    }
+    let mut joined = BytesMut::with_capacity(first.len() + buffer.len());
+    joined.extend_from_slice(&first);
+    while joined.len() < JOIN_BYTES {
+        let Some(next) = next_chunk_slice(chunk, buffer)? else { break };
+        joined.extend_from_slice(buffer.get(..next).unwrap_or_default());
+        buffer.advance(next.min(buffer.len()));
+    }
+    Ok(Some(joined.freeze()))
+}
+
+fn next_chunk(chunk: &mut Chunk, buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
+    Ok(next_chunk_slice(chunk, buffer)?.map(|count| buffer.split_to(count).freeze()))
+}
+
+/// Reads up to the next data. It stands at the front of the buffer and counts as taken: so many bytes of it. `None` if more must arrive,
+/// or at the end.
+fn next_chunk_slice(chunk: &mut Chunk, buffer: &mut BytesMut) -> io::Result<Option<usize>> {
     loop {
         match chunk {
             Chunk::End => return Ok(None),
             Chunk::Data(0) => *chunk = Chunk::DataEnd,
-            Chunk::Data(left) => return Ok(take_upto(buffer, left)),
-            Chunk::Size => match take_line(buffer)? {
-                Some(line) => *chunk = after_size(chunk_size(&line)?),
+            Chunk::Data(_) if buffer.is_empty() => return Ok(None),
+            Chunk::Data(left) => {
+                let count = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
+                *left -= count as u64;
+                return Ok(Some(count));
+            }
+            Chunk::Size => match take_line(buffer, chunk_size)? {
+                Some(size) => *chunk = after_size(size?),
                 None => return Ok(None),
             },
-            Chunk::DataEnd => match take_line(buffer)? {
-                Some(line) if line.is_empty() => *chunk = Chunk::Size,
-                Some(_) => return Err(invalid("a chunk is longer than its size")),
+            Chunk::DataEnd => match take_line(buffer, <[u8]>::is_empty)? {
+                Some(true) => *chunk = Chunk::Size,
+                Some(false) => return Err(invalid("a chunk is longer than its size")),
                 None => return Ok(None),
             },
-            Chunk::Trailer => match take_line(buffer)? {
-                Some(line) if line.is_empty() => *chunk = Chunk::End,
-                Some(_) => {}
+            Chunk::Trailer => match take_line(buffer, <[u8]>::is_empty)? {
+                Some(true) => *chunk = Chunk::End,
+                Some(false) => {}
                 None => return Ok(None),
             },
         }
@@ -149,17 +178,18 @@ fn after_size(size: u64) -> Chunk {
     if size == 0 { Chunk::Trailer } else { Chunk::Data(size) }
 }
 
-/// A line without its CRLF.
-fn take_line(buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
-    let Some(end) = buffer.iter().take(LINE_LIMIT_BYTES).position(|byte| *byte == b'\n') else {
+/// Reads a line without its CRLF, and drops it; `None` if it has not all arrived.
+fn take_line<T>(buffer: &mut BytesMut, read: impl FnOnce(&[u8]) -> T) -> io::Result<Option<T>> {
+    let searched = buffer.get(..LINE_LIMIT_BYTES.min(buffer.len())).unwrap_or_default();
+    let Some(end) = memchr::memchr(b'\n', searched) else {
         return if buffer.len() >= LINE_LIMIT_BYTES { Err(invalid("chunk line too long")) } else { Ok(None) };
     };
-    let line = buffer.split_to(end).freeze();
-    buffer.advance(1);
-    match line.split_last() {
-        Some((b'\r', rest)) => Ok(Some(line.slice_ref(rest))),
-        _ => Err(invalid("chunk line without CR")),
-    }
+    let line = match buffer.get(..end).and_then(<[u8]>::split_last) {
+        Some((b'\r', line)) => read(line),
+        _ => return Err(invalid("chunk line without CR")),
+    };
+    buffer.advance(end + 1);
+    Ok(Some(line))
 }
 
 fn chunk_size(line: &[u8]) -> io::Result<u64> {

@@ -9,5 +9,6 @@ pub mod limit;
 pub mod pool;
 pub mod retry_after;
 pub mod select;
+pub mod token;
 pub mod verdict;
 mod wheel;

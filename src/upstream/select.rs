@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use self::lane::{Key, Lane};
 use super::health::{Cooldown, Probe, Standing};
-use crate::config::{Credential, ModelPattern, Provider, Snapshot};
+use crate::config::{Credential, Provider, Snapshot};
 
 /// Live state of every credential of a snapshot, in the snapshot's order.
 #[derive(Debug, Default)]
@@ -168,11 +168,7 @@ pub struct Used<'a> {
 /// Whether a credential is meant for a model: it has a weight, and its list, if any, names the model.
 #[must_use]
 pub fn serves(credential: &Credential, model: &str) -> bool {
-    let names = |pattern: &ModelPattern| match pattern {
-        ModelPattern::Exact(name) => name == model,
-        ModelPattern::Prefix(prefix) => model.starts_with(prefix.as_str()),
-    };
-    credential.weight > 0.0 && credential.models.as_ref().is_none_or(|patterns| patterns.iter().any(names))
+    credential.weight > 0.0 && credential.takes(model)
 }
 
 /// The untried credentials of a candidate, by standing.

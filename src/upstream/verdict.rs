@@ -3,7 +3,7 @@
 //!
 //! | scope | outcomes | next |
 //! |---|---|---|
-//! | key | 429, 401, 402, 403 | another key |
+//! | key | 429, 401, 402, 403, no access token | another key |
 //! | host | 5xx, refused, reset, DNS, TLS, timeouts, truncated or unreadable answers | a key at another host, the next candidate, another key |
 //! | model | 529 | the next candidate, another key |
 //! | missing | 404 | the next candidate |
@@ -33,6 +33,8 @@ pub enum Outcome {
     Tls,
     /// The host's name could not be resolved.
     Dns,
+    /// No access token could be had for the credential.
+    Token,
     /// A clock ran out.
     Timeout(Phase),
     /// The connection broke.
@@ -157,7 +159,7 @@ impl Outcome {
             Self::Fault(kind) => scope_of(kind),
             Self::Reset { before_any_byte: true, reused: true } => Scope::StaleConnection,
             Self::Skipped(Skip::Overloaded) => Scope::Model,
-            Self::Skipped(Skip::RateLimited | Skip::NoCredential) => Scope::Key,
+            Self::Token | Self::Skipped(Skip::RateLimited | Skip::NoCredential) => Scope::Key,
             Self::Skipped(Skip::Unfit) => Scope::Missing,
             Self::Connect | Self::Tls | Self::Dns | Self::Timeout(_) | Self::Reset { .. } => Scope::Host,
             Self::Truncated | Self::Malformed | Self::Skipped(Skip::Busy) => Scope::Host,
@@ -172,6 +174,7 @@ impl Outcome {
             Self::Connect => "connect",
             Self::Tls => "tls",
             Self::Dns => "dns",
+            Self::Token => "token",
             Self::Timeout(phase) => phase.label(),
             Self::Reset { before_any_byte: true, reused: true } => "stale_connection",
             Self::Reset { .. } => "reset",

@@ -3,6 +3,7 @@
 mod anthropic;
 mod gemini;
 pub mod openai;
+mod segment;
 
 use bytes::Bytes;
 
@@ -11,6 +12,8 @@ use crate::fault::Fault;
 use crate::json::Pieces;
 use crate::loss::Loss;
 use crate::refusal::Refusal;
+
+pub use self::segment::encode as encode_segment;
 
 /// Every dialect.
 pub static DIALECTS: &[&dyn Dialect] = &[&openai::OpenAi, &anthropic::Anthropic, &gemini::Gemini];
@@ -66,6 +69,23 @@ pub struct Surface {
     pub image_urls: bool,
     /// Tool calls and results may carry ids (Vertex refuses them).
     pub tool_ids: bool,
+    /// Models that know JSON schemas of answers and strict tools take them here too; else an answer's schema becomes a tool's.
+    pub native_schema: bool,
+    /// Anthropic's API version, where it stands in the body and the model in the path (Vertex); `None` where it is the other way round.
+    pub body_version: Option<String>,
+}
+
+impl Default for Surface {
+    /// What most providers take.
+    fn default() -> Self {
+        Self {
+            image_types: ["png", "jpeg", "gif", "webp"].map(|kind| format!("image/{kind}")).to_vec(),
+            image_urls: true,
+            tool_ids: true,
+            native_schema: true,
+            body_version: None,
+        }
+    }
 }
 
 /// A translated request.

@@ -143,9 +143,9 @@ fn auth_headers_and_surface_follow_the_catalogue_and_the_dialect() {
     assert!(snapshot.providers.iter().enumerate().all(|(index, provider)| provider.index == index));
     assert_eq!(snapshot.providers[0].credentials[1].endpoint.authority, "127.0.0.1:1");
     assert_eq!(snapshot.providers[0].credentials[0].endpoint.host, "api.anthropic.com");
-    let vertex = &snapshot.providers[1].surface;
+    let vertex = &snapshot.providers[1].speech.surface;
     assert!(vertex.image_urls && !vertex.tool_ids && vertex.image_types.contains(&"image/heic".to_owned()));
-    assert!(!snapshot.providers[0].surface.image_types.contains(&"image/heic".to_owned()));
+    assert!(!snapshot.providers[0].speech.surface.image_types.contains(&"image/heic".to_owned()));
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Key {
     fn build(credential: &Credential, weight: i64, former: Option<&Lane>) -> Self {
         let identity = Identity {
             name: credential.name.clone(),
-            secret: Sha256::digest(credential.secret.expose()).into(),
+            secret: Sha256::digest(credential.written().expose()).into(),
             endpoint: Arc::clone(&credential.endpoint),
         };
         let known = former.and_then(|lane| lane.keys.iter().find(|key| key.identity == identity));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use heliostat_filters::dialect::{Surface, by_name};
 
 use super::*;
-use crate::config::{Auth, Endpoint, Limits, Retry, Secret, Timeouts};
+use crate::config::{Auth, Endpoint, Limits, ModelPattern, Retry, Secret, Speech, Timeouts};
 
 /// (name, secret, weight, host)
 type Written = (&'static str, &'static str, f64, &'static str);
@@ -55,15 +55,16 @@ fn chosen(pick: &Pick) -> Option<usize> {
 
 fn credential(index: usize, (name, secret, weight, host): Written) -> Credential {
     let endpoint = Endpoint { tls: true, host: host.into(), port: 443, authority: host.into(), path: "/v1".into() };
-    Credential { name: name.into(), index, secret: Secret::new(secret), weight, models: None, endpoint: Arc::new(endpoint) }
+    let (secret, endpoint) = (Secret::new(secret), Arc::new(endpoint));
+    Credential { name: name.into(), index, secret, account: None, weight, models: None, endpoint, detours: vec![] }
 }
 
 fn snapshot(keys: &[Written]) -> Snapshot {
     let provider = Provider {
         name: "openai".into(),
         index: 0,
-        dialect: by_name("openai").unwrap(),
-        surface: Surface { image_types: vec![], image_urls: true, tool_ids: true },
+        speech: Speech { dialect: by_name("openai").unwrap(), surface: Surface::default(), call: None },
+        exceptions: vec![],
         auth: Auth::Bearer,
         headers: vec![],
         credentials: keys.iter().enumerate().map(|(index, key)| credential(index, *key)).collect(),

@@ -61,7 +61,7 @@ fn status(attempts: &[AttemptFault]) -> (u16, &'static str) {
         Outcome::Skipped(Skip::Busy) => (503, "concurrency_limit"),
         Outcome::Skipped(Skip::Unfit) => (400, "unsupported_value"),
         Outcome::Fault(FaultKind::NotFound) if attempts.len() == 1 => (404, "model_not_found"),
-        Outcome::Skipped(Skip::NoCredential) => (502, "upstream_authentication"),
+        Outcome::Token | Outcome::Skipped(Skip::NoCredential) => (502, "upstream_authentication"),
         outcome if outcome.scope() == Scope::Request => (deciding.status.unwrap_or(400), "invalid_request"),
         Outcome::Fault(FaultKind::Authentication | FaultKind::Permission | FaultKind::Billing) => (502, "upstream_authentication"),
         _ => (502, "upstream_error"),

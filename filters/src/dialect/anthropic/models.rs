@@ -4,6 +4,8 @@
 //! model list (which models have dropped thinking budgets) and Bifrost. Rows of the retired Claude 2 and 3 and the limits beside them
 //! are general knowledge. No row was tried against a live model: correct the row, not the code.
 
+use crate::dialect::Target;
+
 /// What a model accepts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Model {
@@ -56,6 +58,12 @@ pub(super) enum Off {
     BetweenTools,
     /// It always thinks.
     Impossible,
+}
+
+/// What a model accepts at a provider whose surface may take less.
+pub(super) fn at(target: &Target<'_>) -> Model {
+    let model = of(target.model);
+    Model { native_schema: model.native_schema && target.surface.native_schema, ..*model }
 }
 
 /// The row of a model at a provider. Dots in names count as dashes (`claude-sonnet-4.5`).

@@ -19,7 +19,8 @@ const MAX_BREAKPOINTS: usize = 4;
 
 /// A body in parts, in the order in which it is written.
 struct Body<'t, 'a> {
-    model: &'t str,
+    /// The body's first member: the model, or the API's version where the path names the model.
+    addressed: (&'static str, &'t str),
     max_tokens: u64,
     stream: bool,
     conversation: Conversation<'a>,
@@ -66,7 +67,7 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
     let unmapped = [n, seed, presence_penalty, frequency_penalty, logprobs, top_logprobs, modalities];
     losses.dropped(unmapped.into_iter().flatten().chain(others).copied());
 
-    let model = models::of(target.model);
+    let model = &models::at(target);
     let names = ToolNames::of(tools, messages);
     let scope = &mut turns::Scope { surface: target.surface, names: &names, losses: &mut losses };
     let conversation = turns::read(messages, scope)?;
@@ -77,7 +78,7 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
     let toolbox = Toolbox::read(tools, &scope, &mut losses)?;
     let asked = Asked { temperature: *temperature, top_p: *top_p, top_k: *top_k };
     let mut body = Body {
-        model: target.model,
+        addressed: target.surface.body_version.as_deref().map_or(("model", target.model), |version| ("anthropic_version", version)),
         max_tokens,
         stream: *stream,
         sampling: asked.accepted(model.sampling, thinking.is_on(), &mut losses),
@@ -119,7 +120,8 @@ impl Body<'_, '_> {
             self.conversation.system.push(Block::text(words.clone()));
         }
         let mut out = Splice::new();
-        out.object().key("model").string(self.model).key("max_tokens").integer(self.max_tokens);
+        let (key, value) = self.addressed;
+        out.object().key(key).string(value).key("max_tokens").integer(self.max_tokens);
         if self.stream {
             out.key("stream").raw("true");
         }
@@ -178,7 +180,7 @@ mod tests {
         let body = Bytes::from(format!(r#"{{"model":"claude-sonnet-4-5","messages":[{{"role":"user","content":[{part}]}}]}}"#));
         let document = Document::scan(body.clone(), &CHAT, ScanLimits::default()).expect("JSON");
         let request = ChatRequest::read(&document).expect("a chat request");
-        let surface = Surface { image_types: vec!["image/png".to_owned()], image_urls: true, tool_ids: true };
+        let surface = Surface::default();
         let translated = translate(&request, &Target { model: "claude-sonnet-4-5", surface: &surface }).expect("it is carried");
 
         let memory = body.as_ptr_range();

@@ -1,5 +1,7 @@
 //! The path of a call, which names the model and the method.
 
+use crate::dialect::segment::encode;
+
 /// `/models/{model}:generateContent`, or `:streamGenerateContent?alt=sse` (without `alt=sse` a stream is one JSON array). A model with
 /// a path of its own (`tunedModels/x`, `publishers/google/models/x`) stands as it is.
 pub(super) fn chat(model: &str, stream: bool) -> String {
@@ -13,19 +15,6 @@ pub(super) fn chat(model: &str, stream: bool) -> String {
     } else {
         format!("/models/{}{method}", encode(model))
     }
-}
-
-/// Percent-encodes all but RFC 3986's unreserved characters, and `@` (Vertex' `model@version`).
-fn encode(segment: &str) -> String {
-    let mut encoded = String::with_capacity(segment.len());
-    for byte in segment.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'@') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

@@ -1,0 +1,57 @@
+//! How a model is spoken to: by its provider's dialect, or by an exception from it.
+
+use heliostat_filters::dialect;
+
+use super::Secret;
+use super::snapshot::{Candidate, Credential, Detour, Provider, Speech};
+
+impl Provider {
+    /// How it is spoken to about `model`.
+    #[must_use]
+    pub fn speaks(&self, model: &str) -> &Speech {
+        let exception = self.exceptions.iter().find(|exception| model.starts_with(exception.models));
+        exception.map_or(&self.speech, |exception| &exception.speech)
+    }
+}
+
+impl Candidate {
+    /// How it is spoken to.
+    #[must_use]
+    pub fn speech(&self) -> &Speech {
+        self.provider.speaks(&self.model)
+    }
+}
+
+impl Speech {
+    /// The path and query of a chat call, below [`Credential::base_path`].
+    #[must_use]
+    pub fn chat_path(&self, model: &str, stream: bool) -> String {
+        match &self.call {
+            None => self.dialect.chat_path(model, stream),
+            Some(call) => (if stream { &call.stream } else { &call.whole }).replace("{model}", &dialect::encode_segment(model)),
+        }
+    }
+}
+
+impl Credential {
+    /// The secret as it was written: what tells a changed credential from the same one.
+    #[must_use]
+    pub fn written(&self) -> &Secret {
+        self.account.as_ref().map_or(&self.secret, |account| account.service.document())
+    }
+
+    /// The base path of calls to `model`: the endpoint's, but for an exception.
+    #[must_use]
+    pub fn base_path(&self, model: &str) -> &str {
+        self.detour(model).and_then(|detour| detour.path.as_deref()).unwrap_or(&self.endpoint.path)
+    }
+
+    /// Whether it can reach `model` at all, whatever its list says.
+    pub(super) fn reaches(&self, model: &str) -> bool {
+        self.detour(model).is_none_or(|detour| detour.path.is_some())
+    }
+
+    fn detour(&self, model: &str) -> Option<&Detour> {
+        self.detours.iter().find(|detour| model.starts_with(detour.models))
+    }
+}

@@ -1,0 +1,129 @@
+//! Asks a token endpoint for a token.
+
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::{Bytes, BytesMut};
+use serde::Deserialize;
+
+use super::{Denied, Granted, assertion};
+use crate::config::{Endpoint, Secret, ServiceAccount, Timeouts};
+use crate::upstream::connection::{Connection, Pieces};
+use crate::upstream::pool::Pool;
+
+/// How long all of it may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest answer that is read.
+const ANSWER_BYTES: usize = 64 << 10;
+/// Percent-encoded `urn:ietf:params:oauth:grant-type:jwt-bearer`.
+const GRANT: &str = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=";
+/// What a token is good for where the answer does not say, and at most.
+const LIFETIME_S: u64 = 3_600;
+const LIFETIME_MAX_S: u64 = 86_400;
+/// How much is repeated of what the endpoint says of a refusal.
+const REASON_CHARS: usize = 200;
+
+#[derive(Deserialize)]
+struct Answer {
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
+/// Asks.
+///
+/// # Errors
+/// [`Denied`]: the endpoint cannot be reached, or says no.
+pub(super) async fn ask(pool: &Pool, service: &ServiceAccount) -> Result<Granted, Denied> {
+    let host = &service.token_endpoint.authority;
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let body = Bytes::from(format!("{GRANT}{}", assertion::sign(service, now_s)?.expose()));
+    match tokio::time::timeout(PATIENCE, exchange(pool, &service.token_endpoint, body)).await {
+        Ok(Ok((status, answer))) => read(status, &answer).map_err(|reason| Denied::new(format!("{host} {reason}"))),
+        Ok(Err(what)) => Err(Denied::new(format!("{host}: {what}"))),
+        Err(_) => Err(Denied::new(format!("{host} did not answer within {} s", PATIENCE.as_secs()))),
+    }
+}
+
+/// A fresh connection each time: tokens are asked for about once an hour.
+async fn exchange(pool: &Pool, endpoint: &Endpoint, body: Bytes) -> Result<(u16, Bytes), String> {
+    let mut lease = pool.lease(endpoint, &Timeouts::default(), true).await.map_err(|error| error.to_string())?;
+    let head = format!(
+        "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/x-www-form-urlencoded\r\naccept: application/json\r\n\
+         accept-encoding: identity\r\nuser-agent: heliostat/{}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        if endpoint.path.is_empty() { "/" } else { &endpoint.path },
+        endpoint.authority,
+        env!("CARGO_PKG_VERSION"),
+        body.len()
+    );
+    let answered = answer(&mut lease.connection, Pieces::new(head.as_bytes(), &[body])).await;
+    answered.map_err(|error| format!("the connection broke: {error}"))
+}
+
+async fn answer(connection: &mut Connection, request: Pieces<'_>) -> io::Result<(u16, Bytes)> {
+    connection.send(request).await?;
+    let status = connection.read_head().await?.status;
+    let mut body = BytesMut::new();
+    while let Some(piece) = connection.next_body().await? {
+        body.extend_from_slice(&piece);
+        if body.len() > ANSWER_BYTES {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is too long"));
+        }
+    }
+    Ok((status, body.freeze()))
+}
+
+/// Reads an answer; the error says what the endpoint did. Nothing of a token is ever repeated, so only named members are.
+fn read(status: u16, body: &[u8]) -> Result<Granted, String> {
+    let answer: Option<Answer> = serde_json::from_slice(body).ok();
+    let Some(answer) = answer.filter(|_| status == 200 || status >= 400) else {
+        return Err(format!("answered {status}, which cannot be read"));
+    };
+    match answer.access_token.filter(|_| status == 200) {
+        Some(token) if is_sendable(&token) => {
+            let lifetime = Duration::from_secs(answer.expires_in.unwrap_or(LIFETIME_S).clamp(1, LIFETIME_MAX_S));
+            Ok(Granted { token: Secret::new(token), lifetime })
+        }
+        Some(_) => Err("gave a token that cannot stand in a header".to_owned()),
+        None => {
+            let said: Vec<String> = [answer.error, answer.error_description].into_iter().flatten().map(|text| plain(&text)).collect();
+            Err(format!("answered {status}: {}", said.join(": ")))
+        }
+    }
+}
+
+fn is_sendable(token: &str) -> bool {
+    !token.is_empty() && token.len() <= 16 << 10 && token.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// One line of bounded length.
+fn plain(text: &str) -> String {
+    text.chars().take(REASON_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers() {
+        let good = read(200, br#"{"access_token":"ya29.x","expires_in":3599,"token_type":"Bearer"}"#).unwrap();
+        assert_eq!((good.token.expose(), good.lifetime.as_secs()), ("ya29.x", 3_599));
+        let rows: [(u16, &[u8], &str); 6] = [
+            (
+                400,
+                br#"{"error":"invalid_grant","error_description":"Invalid JWT\nSignature."}"#,
+                "answered 400: invalid_grant: Invalid JWT Signature.",
+            ),
+            (401, br#"{"access_token":"ya29.x"}"#, "answered 401: "),
+            (503, b"<html>", "answered 503, which cannot be read"),
+            (302, b"{}", "answered 302, which cannot be read"),
+            (200, b"{}", "answered 200: "),
+            (200, br#"{"access_token":"a\r\nb"}"#, "gave a token that cannot stand in a header"),
+        ];
+        for (status, body, reason) in rows {
+            assert_eq!(read(status, body).unwrap_err(), reason);
+        }
+    }
+}

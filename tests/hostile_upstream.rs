@@ -322,3 +322,20 @@ async fn an_odd_head_disturbs_nobody() {
         assert!(reply.head.headers.iter().all(|(name, value)| name != "set-cookie" && value.len() < 1_100), "{:?}", reply.head);
     }
 }
+
+#[tokio::test]
+async fn a_long_plain_answer_passes_whole_and_a_broken_one_never_looks_whole() {
+    let (openai, _anthropic, gateway) = two().await;
+    let long = native::openai(&"x".repeat(3 << 20)).to_string();
+    let body = ask(GPT);
+    let (reply, ()) = tokio::join!(gateway.chat(&body), async { openai.next_request().await.respond(200, &[], &long).await });
+    assert!(reply.expect(200).text() == long);
+    let upstream = async {
+        let mut answer = openai.next_request().await.stream_with(200, &[("content-type", "application/json")]).await;
+        answer.chunk(&long.as_bytes()[..2 << 20]).await;
+        answer.cut();
+    };
+    let client = async { gateway.stream(&body).await.try_event().await };
+    let (seen, ()) = tokio::join!(client, upstream);
+    assert!(seen.is_err(), "the end of what came looks like the end of the answer");
+}

@@ -30,6 +30,7 @@ mod images;
 mod limits;
 mod readme;
 mod reload;
+mod rest;
 mod stream;
 mod translate;
 mod vertex;

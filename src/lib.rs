@@ -14,20 +14,22 @@
 //!
 //! # Layers
 //!
-//! A module uses those of lower layers and none beside it; where two need each other's values, a higher one passes them.
+//! A module uses those of lower layers and none beside it; where two need each other's values, a higher one passes them. One exception:
+//! [`proxy`] asks [`listen`] what it has read of a request's raw head.
 //!
 //! | layer | modules |
 //! |---|---|
-//! | 7 | [`cli`]: what was asked on the command line |
-//! | 6 | [`server`]: listeners and services, put together |
-//! | 5 | [`admin`]: the operator's listener · [`reload`]: SIGHUP · [`stop`]: SIGTERM |
+//! | 8 | [`cli`]: what was asked on the command line |
+//! | 7 | [`server`]: listeners and services, put together |
+//! | 6 | [`admin`]: the operator's listener · [`reload`]: SIGHUP · [`stop`]: SIGTERM |
+//! | 5 | [`listen`]: from an accepted connection to a request that may be read |
 //! | 4 | [`proxy`]: the life of a request |
 //! | 3 | [`live`]: a configuration with its live state · [`source`]: where it is read from · [`demo`]: the one that is built in |
-//! | 2 | [`upstream`]: connections, keys, cool-downs, verdicts · [`telemetry`]: events and their sinks · [`simulator`]: providers for the demo and tests |
-//! | 1 | [`config`]: what was written, and what it means · [`readiness`] and [`drain`]: whether traffic is wanted, and what is in flight |
+//! | 2 | [`upstream`]: connections, keys, cool-downs, verdicts · [`telemetry`]: events and their sinks · [`attend`]: the clients' connections, watched · [`simulator`]: providers for the demo and tests |
+//! | 1 | [`config`]: what was written, and what it means · [`readiness`] and [`drain`]: whether traffic is wanted, and what is in flight · [`memory`]: what bodies may take · [`notify`]: words to the service manager |
 //! | 0 | `heliostat-filters` |
 //!
-//! Only [`upstream`], [`proxy`], [`admin`], [`reload`], [`stop`] and [`server`] name Pingora; only [`config`] names the YAML parser, only
+//! Pingora is named by [`notify`], [`attend`], [`upstream`], [`proxy`], [`listen`], [`admin`], [`reload`], [`stop`] and [`server`]; only [`config`] names the YAML parser, only
 //! [`telemetry`] the metrics library, only [`cli`] the parser of the command line. `tests/architecture.rs` reads the source and fails on
 //! a breach.
 //!
@@ -74,11 +76,15 @@
 //! Units stand in names: `_ms`, `_bytes`, `_us`.
 
 pub mod admin;
+pub mod attend;
 pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod drain;
+pub mod listen;
 pub mod live;
+pub mod memory;
+pub mod notify;
 pub mod proxy;
 pub mod readiness;
 pub mod reload;

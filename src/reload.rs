@@ -11,7 +11,9 @@ use pingora::services::background::BackgroundService;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Snapshot;
+use crate::listen::tls::Certificates;
 use crate::live::Live;
+use crate::notify;
 use crate::source::Source;
 use crate::telemetry::Telemetry;
 use crate::upstream::pool::Pool;
@@ -29,12 +31,15 @@ pub struct Reload {
     pub telemetry: Arc<Telemetry>,
     /// Swept now and then.
     pub pool: Arc<Pool>,
+    /// Renewed by each reload.
+    pub certificates: Certificates,
     /// A SIGHUP came before this service listened.
     pub pending: Arc<AtomicBool>,
 }
 
 impl Reload {
     fn reload(&self) {
+        notify::reloading();
         match self.source.load() {
             Ok(snapshot) => {
                 let current = self.live.load();
@@ -42,14 +47,17 @@ impl Reload {
                     log::warn!("reload: `{key}` changed, which takes a restart; the old value stays in force");
                 }
                 snapshot.notices.iter().for_each(|notice| log::warn!("{notice}"));
+                self.certificates.renew(&snapshot);
                 self.live.store(Arc::new(Live::new(snapshot, Some(&current))));
                 self.telemetry.reload(true);
                 log::info!("reload: {} is in force", self.source.name());
+                notify::ready("serving; the configuration was read again");
             }
             Err(problems) => {
                 problems.iter().for_each(|problem| log::error!("{problem}"));
                 self.telemetry.reload(false);
                 log::error!("reload: {} was refused; the old configuration stays in force", self.source.name());
+                notify::ready("serving by the old configuration; the new one was refused");
             }
         }
     }
@@ -78,9 +86,13 @@ impl BackgroundService for Reload {
 /// What a reload cannot change.
 fn unchangeable(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
     let keys = [
-        ("listen", old.listen != new.listen),
+        ("listen", listeners_differ(old, new)),
         ("admin.listen", old.admin_listen != new.admin_listen),
         ("threads", old.threads != new.threads),
     ];
     keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+}
+
+fn listeners_differ(old: &Snapshot, new: &Snapshot) -> bool {
+    old.listen.len() != new.listen.len() || old.listen.iter().zip(&new.listen).any(|(old, new)| old.is_another(new))
 }

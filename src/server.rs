@@ -1,22 +1,29 @@
 //! The process: listeners, services, signals.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use pingora::apps::HttpServerOptions;
 use pingora::apps::http_app::HttpServer;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
+use pingora_proxy::HttpProxy;
+use tokio::sync::watch;
 
 use crate::admin::Admin;
-use crate::config::Snapshot;
+use crate::attend::Closable;
+use crate::config::{Door, Snapshot};
 use crate::drain::Flights;
+use crate::listen::{self, Reception};
 use crate::live::Live;
+use crate::memory::Memory;
+use crate::notify::Herald;
 use crate::proxy::Gateway;
 use crate::readiness::Readiness;
 use crate::reload::Reload;
@@ -27,6 +34,9 @@ use crate::telemetry::event::CredentialState;
 use crate::upstream::health::Standing;
 use crate::upstream::pool::Pool;
 
+/// How long an HTTP/2 connection of a client may be idle.
+const H2_IDLE: Duration = Duration::from_secs(60);
+
 /// Runs the gateway until it is told to stop.
 ///
 /// `pending_reload` is set by a SIGHUP that came before this.
@@ -35,13 +45,14 @@ use crate::upstream::pool::Pool;
 /// A listener's address cannot be had, or the process cannot be set up.
 pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     probe_listeners(&snapshot)?;
-    let (listen, admin_listen, threads) = (snapshot.listen, snapshot.admin_listen, snapshot.threads);
+    let (doors, admin_listen, threads) = (doors(&snapshot), snapshot.admin_listen, snapshot.threads);
     announce(&source, &snapshot);
     let telemetry = Arc::new(Telemetry::new()?);
     let live = Arc::new(ArcSwap::from_pointee(Live::new(snapshot, None)));
     let pool = Pool::new();
     let readiness = Arc::new(Readiness::default());
     let flights = Arc::new(Flights::default());
+    let memory = Arc::new(Memory::default());
 
     let conf = ServerConf { threads, ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, conf);
@@ -53,29 +64,48 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
         telemetry: telemetry.clone(),
         readiness: readiness.clone(),
         flights: flights.clone(),
+        memory: memory.clone(),
     };
-    let mut proxy = pingora_proxy::http_proxy_service_with_name(&server.configuration, gateway, "gateway");
-    proxy.add_tcp(&listen.to_string());
-    server.add_service(proxy);
-    server.add_service(admin(admin_listen, telemetry.clone(), readiness.clone(), live.clone()));
-    let reload = Reload { source, live: live.clone(), telemetry: telemetry.clone(), pool, pending: pending_reload };
+    let proxy = proxy(&server.configuration, gateway);
+    let (reception, certificates) = Reception::new(proxy, live.clone(), flights.clone(), &live.load().snapshot)?;
+    let mut clients = Service::new("gateway".to_owned(), reception);
+    doors.iter().for_each(|door| listen::add(&mut clients, door));
+    let (close, closed) = watch::channel(false);
+    server.add_service(Closable::new(clients, closed));
+    let standing = Box::new(before_metrics(live.clone(), memory));
+    server.add_service(admin(admin_listen, Admin::new(telemetry.clone(), readiness.clone(), standing)));
+    let reload = Reload { source, live: live.clone(), telemetry: telemetry.clone(), pool, certificates, pending: pending_reload };
     server.add_service(background_service("reload", reload));
-    let stop = Stop { live, readiness, flights, telemetry };
+    server.add_service(background_service("herald", Herald { listeners: addresses(&doors, admin_listen) }));
+    let stop = Stop { live, readiness, flights, close, telemetry };
     server.run(RunArgs { shutdown_signal: Box::new(stop) });
     Ok(())
 }
 
-fn admin(listen: SocketAddr, telemetry: Arc<Telemetry>, readiness: Arc<Readiness>, live: Arc<ArcSwap<Live>>) -> Service<HttpServer<Admin>> {
-    let before_metrics = Box::new(move |telemetry: &Telemetry| {
-        let live = live.load();
-        let standings = live.lanes.standings(Instant::now());
-        telemetry.credentials(standings.into_iter().map(|(provider, credential, standing)| (provider, credential, state(standing))));
-    });
-    let app = HttpServer::new_app(Admin::new(telemetry, readiness, before_metrics));
-    let mut service = Service::new("admin".to_owned(), app);
+/// What must accept before the process is ready.
+fn addresses(doors: &[Door], admin: SocketAddr) -> Vec<SocketAddr> {
+    let of = |door: &Door| match door {
+        Door::Tcp(address) => Some(*address),
+        Door::Unix { .. } => None,
+    };
+    doors.iter().filter_map(of).chain([admin]).collect()
+}
+
+fn admin(listen: SocketAddr, admin: Admin) -> Service<HttpServer<Admin>> {
+    let mut service = Service::new("admin".to_owned(), HttpServer::new_app(admin));
     service.threads = Some(1);
     service.add_tcp(&listen.to_string());
     service
+}
+
+/// What is looked up rather than told.
+fn before_metrics(live: Arc<ArcSwap<Live>>, memory: Arc<Memory>) -> impl Fn(&Telemetry) + Send + Sync {
+    move |telemetry| {
+        let live = live.load();
+        let standings = live.lanes.standings(Instant::now());
+        telemetry.credentials(standings.into_iter().map(|(provider, credential, standing)| (provider, credential, state(standing))));
+        telemetry.body_bytes(memory.held());
+    }
 }
 
 fn state(standing: Standing) -> CredentialState {
@@ -91,14 +121,21 @@ fn state(standing: Standing) -> CredentialState {
 /// # Errors
 /// The key, the address, and what is wrong with it.
 pub fn probe_listeners(snapshot: &Snapshot) -> io::Result<()> {
-    probe("listen", snapshot.listen)?;
-    probe("admin.listen", snapshot.admin_listen)
+    doors(snapshot).iter().try_for_each(|door| listen::probe("listen", door))?;
+    listen::probe("admin.listen", &Door::Tcp(snapshot.admin_listen))
 }
 
-fn probe(key: &str, address: SocketAddr) -> io::Result<()> {
-    TcpListener::bind(address)
-        .map(drop)
-        .map_err(|error| io::Error::new(error.kind(), format!("{key}: cannot listen on {address}: {error}")))
+fn doors(snapshot: &Snapshot) -> Vec<Door> {
+    snapshot.listen.iter().map(|listener| listener.door.clone()).collect()
+}
+
+/// The phases, with bounds on HTTP/2 that Pingora leaves open: an idle connection is closed.
+fn proxy(conf: &Arc<ServerConf>, gateway: Gateway) -> HttpProxy<Gateway> {
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(H2_IDLE);
+    let mut proxy = pingora_proxy::http_proxy(conf, gateway);
+    proxy.server_options = Some(options);
+    proxy
 }
 
 fn announce(source: &Source, snapshot: &Snapshot) {
@@ -107,7 +144,7 @@ fn announce(source: &Source, snapshot: &Snapshot) {
     log::info!(
         "heliostat {} listens on {} (admin: {}), configured by {}, providers: {}",
         env!("CARGO_PKG_VERSION"),
-        snapshot.listen,
+        snapshot.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         snapshot.admin_listen,
         source.name(),
         providers.join(", ")

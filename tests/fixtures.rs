@@ -7,19 +7,19 @@ use crate::support::native::{data_of, is_done, text_of};
 use crate::support::{Config, Gateway, Provider, Value, ask, ask_stream, json, reply};
 
 /// A recorded exchange.
-struct Case {
-    id: String,
-    request: Value,
-    status: u16,
-    media_type: String,
+pub struct Case {
+    pub id: String,
+    pub request: Value,
+    pub status: u16,
+    pub media_type: String,
     /// The reply's bytes, as recorded or written from the recorded JSON.
-    body: String,
+    pub body: String,
     /// Whether the reply is an event stream.
     sse: bool,
 }
 
 /// Recorded exchanges of an endpoint, or a printed word that there are none here.
-fn cases(provider: &str, endpoints: &[&str]) -> Vec<Case> {
+pub fn cases(provider: &str, endpoints: &[&str]) -> Vec<Case> {
     let folder = std::env::var_os("HELIOSTAT_FIXTURES")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures"), PathBuf::from);
     let Ok(index) = std::fs::read_to_string(folder.join("dev/index.jsonl")) else {

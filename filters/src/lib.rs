@@ -7,11 +7,12 @@
 //! - **Lossless or loud.** What a translation cannot carry becomes a [`loss::Loss`] that names the JSON path; what no candidate
 //!   could carry becomes a [`refusal::Refusal`].
 //!
-//! Read in this order: [`json`] → [`chat`] (the pivot every dialect translates from and to) → [`dialect`] (one folder per wire
+//! Read in this order: [`json`] → [`chat`] and [`embeddings`] (the pivots every dialect translates from and to) → [`dialect`] (one folder per wire
 //! format) → [`sse`] (streams).
 
 pub mod chat;
 pub mod dialect;
+pub mod embeddings;
 pub mod fault;
 pub mod image;
 pub mod json;

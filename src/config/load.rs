@@ -1,6 +1,5 @@
 //! From text to [`Snapshot`].
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use super::candidates;
@@ -8,6 +7,7 @@ use super::catalogue;
 use super::environment::{Environment, MAX_FILE_BYTES, read_bounded};
 use super::field::{Field, Section};
 use super::inactive;
+use super::listener;
 use super::network::Network;
 use super::problem::{Problem, Severity, Sink};
 use super::provider::{Providers, Scope, label};
@@ -33,16 +33,27 @@ const ROOT: &[&str] = &[
     "governance",
     "observability",
 ];
-const ADMIN: &[&str] = &["listen"];
-const LIMITS: &[&str] = &["body_bytes", "header_bytes", "header_fields", "images", "image_bytes", "depth"];
+const LIMITS: &[&str] = &[
+    "body_bytes",
+    "body_timeout_ms",
+    "memory_bytes",
+    "header_bytes",
+    "header_fields",
+    "images",
+    "image_bytes",
+    "depth",
+    "connections",
+    "connections_per_address",
+    "header_timeout_ms",
+];
 const DRAIN: &[&str] = &["notice_ms", "deadline_ms"];
 const CLIENT_KEY: &[&str] = &["name", "value"];
 
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 const DEFAULT_DRAIN_NOTICE_MS: u64 = 5_000;
 const DEFAULT_DRAIN_DEADLINE_MS: u64 = 60_000;
 const MAX_THREADS: u64 = 1_024;
+/// Of a machine's memory: 64 TiB.
+const MAX_MEMORY: u64 = 64 << 40;
 const EXAMPLE: &str = "write `providers`, such as `providers: {openai: {keys: [{value: env.OPENAI_API_KEY}]}}`";
 const VARIABLES: &str = "set OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY or another provider's usual variable";
 
@@ -112,10 +123,9 @@ fn read(origin: Origin, tree: &Node, sink: &Sink, environment: &dyn Environment)
     let fallbacks = candidates::fallbacks(&root, &providers);
     let routes = candidates::routes(&root, &providers);
     let (drain_notice_ms, drain_deadline_ms) = drain(&root);
-    let admin = root.get("admin").and_then(|field| field.section(ADMIN));
     let snapshot = Snapshot {
-        listen: root.get("listen").and_then(|field| address(&field)).unwrap_or(DEFAULT_LISTEN),
-        admin_listen: admin.and_then(|admin| admin.get("listen")).and_then(|field| address(&field)).unwrap_or(DEFAULT_ADMIN_LISTEN),
+        listen: listener::listeners(&root, environment),
+        admin_listen: listener::admin(&root),
         threads: threads(&root),
         routes,
         global_fallbacks: fallbacks.global,
@@ -131,7 +141,7 @@ fn read(origin: Origin, tree: &Node, sink: &Sink, environment: &dyn Environment)
         observability: inactive::observability(&root),
         notices: Vec::new(),
     };
-    check_reach(&snapshot, &root);
+    listener::check_reach(&snapshot, &root);
     Some(snapshot)
 }
 
@@ -157,20 +167,6 @@ fn named(tree: &Node) -> Vec<String> {
     names.filter_map(|(provider, _)| catalogue::find(provider)).map(|row| row.name.clone()).collect()
 }
 
-/// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` (every address of IPv4), or a port alone (this machine).
-fn address(field: &Field<'_>) -> Option<SocketAddr> {
-    let text = field.text()?;
-    if let Ok(port) = text.parse::<u16>() {
-        return Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
-    }
-    let address = match text.rsplit_once(':') {
-        Some(("localhost", port)) => port.parse().ok().map(|port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)),
-        Some(("" | "*", port)) => port.parse().ok().map(|port| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)),
-        _ => text.parse().ok(),
-    };
-    address.or_else(|| field.fail("is not an address with a port, such as 127.0.0.1:8080"))
-}
-
 fn threads(root: &Section<'_>) -> usize {
     let written = root.get("threads").and_then(|field| field.size(1..=MAX_THREADS));
     written.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
@@ -180,11 +176,21 @@ fn limits(root: &Section<'_>) -> Limits {
     let mut limits = Limits::default();
     if let Some(section) = root.get("limits").and_then(|field| field.section(LIMITS)) {
         section.size("body_bytes", 1..=4 << 30, &mut limits.body_bytes);
+        section.milliseconds("body_timeout_ms", 1, &mut limits.body_timeout_ms);
+        if let Some(bytes) = section.get("memory_bytes").and_then(|field| field.integer(1..=MAX_MEMORY)) {
+            limits.memory_bytes = bytes;
+        }
+        if limits.memory_bytes < limits.body_bytes as u64 {
+            section.field.warn("a body of `body_bytes` does not fit into `memory_bytes`, and will be refused with 503");
+        }
         section.size("header_bytes", 1_024..=1 << 20, &mut limits.header_bytes);
         section.size("header_fields", 8..=256, &mut limits.header_fields);
         section.size("images", 0..=10_000, &mut limits.images);
         section.size("image_bytes", 1..=4 << 30, &mut limits.image_bytes);
         section.size("depth", 8..=512, &mut limits.depth);
+        section.size("connections", 1..=10_000_000, &mut limits.connections);
+        limits.connections_per_address = section.get("connections_per_address").and_then(|field| field.size(1..=10_000_000));
+        section.milliseconds("header_timeout_ms", 1, &mut limits.header_timeout_ms);
     }
     limits
 }
@@ -213,27 +219,4 @@ fn client_keys(root: &Section<'_>, vault: &Vault<'_>) -> Vec<ClientKey> {
         keys.push(ClientKey { name, secret: found.secret });
     }
     keys
-}
-
-/// A listener that others can reach must say who may call.
-fn check_reach(snapshot: &Snapshot, root: &Section<'_>) {
-    if let Some(field) = root.get("admin").filter(|_| !snapshot.admin_listen.ip().is_loopback()) {
-        field.warn(format!("{} can be reached from other machines, and asks for no key", snapshot.admin_listen));
-    }
-    if snapshot.listen == snapshot.admin_listen && snapshot.listen.port() != 0 {
-        let _: Option<()> = root.field.fail(format!("`listen` and `admin.listen` are both {}", snapshot.listen));
-    }
-    if snapshot.listen.ip().is_loopback() || snapshot.allow_anonymous {
-        return;
-    }
-    let Some(field) = root.get("listen") else { return };
-    let listen = snapshot.listen;
-    if root.get("client_keys").is_none_or(|keys| keys.items().is_none_or(|keys| keys.is_empty())) {
-        let _: Option<()> = field.fail(format!("{listen} can be reached by others: set `client_keys`, or `allow_anonymous: true`"));
-    }
-    if snapshot.governance.is_some() {
-        let _: Option<()> = field.fail(format!(
-            "{listen} can be reached by others, and `governance` is not yet active: set `allow_anonymous: true` if that is meant"
-        ));
-    }
 }

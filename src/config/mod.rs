@@ -9,9 +9,12 @@ mod base;
 mod base_url;
 mod candidates;
 mod catalogue;
+mod cidr;
 mod environment;
 mod field;
+mod identity;
 mod inactive;
+mod listener;
 mod load;
 mod network;
 mod problem;
@@ -28,7 +31,9 @@ mod value;
 mod tests;
 
 pub use account::ServiceAccount;
+pub use cidr::Cidr;
 pub use environment::{Environment, MapEnvironment, ProcessEnvironment, WithoutEnvironment};
+pub use identity::Identity;
 pub use inactive::{Governance, Observability, SemanticCache, VirtualKey};
 pub use load::{from_environment, load, load_file};
 pub use problem::{Position, Problem, Severity};
@@ -36,6 +41,6 @@ pub use report::describe;
 pub use resolve::Resolution;
 pub use secret::Secret;
 pub use snapshot::{
-    Account, Auth, CallPath, Candidate, ClientKey, Concurrency, Credential, Detour, Endpoint, Exception, Limits, ModelPattern, Provider,
-    Retry, Route, Snapshot, Speech, Timeouts,
+    Account, Auth, CallPath, Candidate, ClientKey, Concurrency, Credential, Detour, Door, Endpoint, Exception, Limits, Listener,
+    ModelPattern, Provider, Retry, Route, Snapshot, Speech, Timeouts,
 };

@@ -16,10 +16,11 @@ fn listeners(snapshot: &Snapshot) -> String {
         [] => "anybody who can connect".to_owned(),
         keys => keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>().join(", "),
     };
+    let listen = snapshot.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     table(
         "",
         &[
-            vec!["listen".to_owned(), format!("{}, {} threads", snapshot.listen, snapshot.threads)],
+            vec!["listen".to_owned(), format!("{listen}, {} threads", snapshot.threads)],
             vec!["admin".to_owned(), snapshot.admin_listen.to_string()],
             vec!["callers".to_owned(), callers],
         ],

@@ -1,20 +1,24 @@
 //! What a configuration means: built once per load, shared by every request that began under it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use heliostat_filters::dialect::{Dialect, Surface};
 
 use super::Secret;
 use super::account::ServiceAccount;
+use super::cidr::Cidr;
+use super::identity::Identity;
 use super::inactive::{Governance, Observability, SemanticCache};
 
 /// A whole configuration. Immutable; a reload builds another.
 #[derive(Debug)]
 pub struct Snapshot {
     /// Where clients connect.
-    pub listen: SocketAddr,
+    pub listen: Vec<Listener>,
     /// Where operators connect: metrics, health.
     pub admin_listen: SocketAddr,
     /// Worker threads of the client listener.
@@ -45,6 +49,59 @@ pub struct Snapshot {
     pub observability: Option<Observability>,
     /// What was accepted but has no effect, in words for `check` and the start-up log.
     pub notices: Vec<String>,
+}
+
+/// A place where clients connect.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Its address.
+    pub door: Door,
+    /// TLS, and who we are there.
+    pub tls: Option<Identity>,
+    /// HTTP/2: offered in the TLS handshake; without TLS, taken from clients that know beforehand.
+    pub http2: bool,
+    /// Balancers: each of their connections begins with a PROXY protocol header.
+    pub balancers: Vec<Cidr>,
+}
+
+/// The address of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Door {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix {
+        /// Where.
+        path: PathBuf,
+        /// Who may connect, as the permission bits of a file.
+        mode: u32,
+    },
+}
+
+impl Listener {
+    /// Whether `other` differs in more than its certificate, which a reload can change.
+    #[must_use]
+    pub fn is_another(&self, other: &Self) -> bool {
+        let shape = |listener: &Self| (listener.door.clone(), listener.tls.is_some(), listener.http2, listener.balancers.clone());
+        shape(self) != shape(other)
+    }
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix { path, .. } => path.display().fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.door.fmt(f)?;
+        let traits = [(self.tls.is_some(), " tls"), (self.http2, " http/2"), (!self.balancers.is_empty(), " proxy-protocol")];
+        traits.iter().filter(|(has, _)| *has).try_for_each(|(_, word)| f.write_str(word))
+    }
 }
 
 /// A caller's key.
@@ -263,6 +320,10 @@ pub struct Concurrency {
 pub struct Limits {
     /// Request body.
     pub body_bytes: usize,
+    /// Until a request body has arrived whole, in milliseconds.
+    pub body_timeout_ms: u64,
+    /// All request bodies in flight together.
+    pub memory_bytes: u64,
     /// Header block.
     pub header_bytes: usize,
     /// Header fields.
@@ -273,10 +334,28 @@ pub struct Limits {
     pub image_bytes: usize,
     /// JSON nesting.
     pub depth: usize,
+    /// Connections at the same time.
+    pub connections: usize,
+    /// Connections at the same time from one address (IPv6: from one /64); `None` is no bound.
+    pub connections_per_address: Option<usize>,
+    /// How long the head of a request may take, from its first byte; of a connection's first request, from the connection's begin.
+    pub header_timeout_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes: 64 << 20, header_bytes: 64 << 10, header_fields: 100, images: 100, image_bytes: 20 << 20, depth: 128 }
+        Self {
+            body_bytes: 64 << 20,
+            body_timeout_ms: 120_000,
+            memory_bytes: 1 << 30,
+            header_bytes: 64 << 10,
+            header_fields: 100,
+            images: 100,
+            image_bytes: 20 << 20,
+            depth: 128,
+            connections: 10_000,
+            connections_per_address: None,
+            header_timeout_ms: 10_000,
+        }
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,9 @@ fn world() -> MapEnvironment {
     let more =
         ["ANTHROPIC_KEY", "ANTHROPIC_KEY_PROD", "ANTHROPIC_KEY_PRIMARY", "ANTHROPIC_KEY_BACKUP", "ANTHROPIC_API_KEY", "VERTEX_API_KEY"];
     let variables = names.iter().chain(&more).map(|name| ((*name).to_owned(), format!("secret-of-{name}")));
-    MapEnvironment { variables: variables.collect(), ..MapEnvironment::default() }
+    // What an example names.
+    let files = HashMap::from([("/etc/heliostat/keys.env".to_owned(), "OPENAI_API_KEY=secret-of-a-file".to_owned())]);
+    MapEnvironment { variables: variables.collect(), files }
 }
 
 fn folder(name: &str) -> PathBuf {

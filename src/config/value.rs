@@ -1,4 +1,4 @@
-//! Secrets as they are written: `env.NAME`, `file.PATH`, or the secret itself.
+//! Secrets as they are written: `env.NAME`, `file.PATH`, `credential.NAME`, or the secret itself.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,13 +10,16 @@ use super::field::Field;
 /// How the credentials of known providers begin. Only to advise against writing them into a file.
 const CREDENTIAL_PREFIXES: &[&str] = &["sk-", "AIza", "AQ.", "gsk_", "xai-", "pplx-", "r8_", "hf_", "ghp_", "github_pat_"];
 
+/// Where systemd puts a service's credentials (systemd.exec(5), "Credentials").
+const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+
 /// Finds secrets: `env_file` first, for it can change while the process runs, then the environment.
 pub(super) struct Vault<'e> {
     environment: &'e dyn Environment,
     env_file: HashMap<String, String>,
 }
 
-/// A secret, and the variable it came from.
+/// A secret, and the variable or credential it came from: what it is called where nothing else names it.
 pub(super) struct Found {
     pub(super) secret: Secret,
     pub(super) variable: Option<String>,
@@ -54,6 +57,9 @@ impl<'e> Vault<'e> {
         if let Some(path) = text.strip_prefix("file.") {
             return self.file_secret(field, path);
         }
+        if let Some(name) = text.strip_prefix("credential.") {
+            return self.credential(field, name);
+        }
         if text.starts_with('$') {
             return field.fail("to read a variable, write env.NAME");
         }
@@ -73,6 +79,21 @@ impl<'e> Vault<'e> {
             None => return field.fail(format!("the variable {name} is not set, or empty")),
         };
         Some(Found { secret, variable: Some(name.to_owned()) })
+    }
+
+    /// A credential of systemd's (`LoadCredential=NAME:…`): a file in a folder that only the service sees. Its name is the key's.
+    fn credential(&self, field: &Field<'_>, name: &str) -> Option<Found> {
+        if name.is_empty() || name.starts_with('.') || name.contains('/') {
+            return field.fail("credential. must be followed by a credential's name, as in LoadCredential=NAME:PATH");
+        }
+        match self.environment.variable(CREDENTIALS_DIRECTORY) {
+            Some(folder) => {
+                let found = self.file_secret(field, &format!("{folder}/{name}"))?;
+                Some(Found { variable: Some(name.to_owned()), ..found })
+            }
+            None if self.skips_missing() => Some(Found { secret: Secret::new(""), variable: Some(name.to_owned()) }),
+            None => field.fail(format!("{CREDENTIALS_DIRECTORY} is not set: systemd sets it for a unit with LoadCredential={name}:PATH")),
+        }
     }
 
     fn file_secret(&self, field: &Field<'_>, path: &str) -> Option<Found> {

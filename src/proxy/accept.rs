@@ -3,14 +3,18 @@
 use http::{HeaderMap, Method};
 use pingora_proxy::Session;
 
+use super::operation::Operation;
 use super::problem::Problem;
 use crate::config::{Limits, Snapshot};
+use crate::listen::head;
 
 /// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
     /// `POST /v1/chat/completions`
     Chat,
+    /// `POST /v1/embeddings`
+    Embeddings,
     /// `GET /v1/models`
     Models,
     /// Liveness or readiness.
@@ -21,6 +25,8 @@ pub enum Ask {
 const ENDPOINTS: &[(&str, Method, Ask)] = &[
     ("/v1/chat/completions", Method::POST, Ask::Chat),
     ("/chat/completions", Method::POST, Ask::Chat),
+    ("/v1/embeddings", Method::POST, Ask::Embeddings),
+    ("/embeddings", Method::POST, Ask::Embeddings),
     ("/v1/models", Method::GET, Ask::Models),
     ("/models", Method::GET, Ask::Models),
 ];
@@ -34,8 +40,19 @@ impl Ask {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Chat => "chat",
+            Self::Embeddings => "embeddings",
             Self::Models => "models",
             Self::Health => "health",
+        }
+    }
+
+    /// The operation that providers are asked for, if this is one.
+    #[must_use]
+    pub const fn operation(self) -> Option<Operation> {
+        match self {
+            Self::Chat => Some(Operation::Chat),
+            Self::Embeddings => Some(Operation::Embeddings),
+            Self::Models | Self::Health => None,
         }
     }
 }
@@ -50,7 +67,8 @@ pub fn endpoint(session: &Session) -> Result<Ask, Problem> {
     let mut of_path = ENDPOINTS.iter().filter(|(known, ..)| *known == path).peekable();
     if of_path.peek().is_none() {
         let path = super::redact::cut(path, 128);
-        let message = format!("Unknown request URL: {} {path}. The gateway serves /v1/chat/completions and /v1/models.", head.method);
+        let message =
+            format!("Unknown request URL: {} {path}. The gateway serves /v1/chat/completions, /v1/embeddings and /v1/models.", head.method);
         return Err(Problem::new(404, "unknown_url", message));
     }
     let found = of_path.find(|(_, method, _)| *method == head.method || (*method == Method::GET && head.method == Method::HEAD));
@@ -58,6 +76,20 @@ pub fn endpoint(session: &Session) -> Result<Ask, Problem> {
         return Err(Problem::new(405, "method_not_allowed", format!("{} is not allowed on {path}.", head.method)));
     };
     Ok(*ask)
+}
+
+/// Checks the raw head of an HTTP/1 request. HTTP/2 has one way to say a thing, and its library checks that.
+///
+/// # Errors
+/// 400, and the connection is closed, for a head that two readers could read in two ways.
+pub fn sound(session: &Session) -> Result<(), Problem> {
+    if session.is_http2() {
+        return Ok(());
+    }
+    head::check(&session.as_downstream().to_h1_raw()).map_err(|flaw| {
+        let message = format!("The head of the request is not well-formed HTTP/1.1: {flaw}. Check the client, or the proxy in front.");
+        Problem::new(400, "malformed_head", message).closing()
+    })
 }
 
 /// Checks the head against the limits.
@@ -106,8 +138,14 @@ pub fn request_id(headers: &HeaderMap) -> String {
         |id: &&str| !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
     match headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(harmless) {
         Some(id) => id.to_owned(),
-        None => format!("req_{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
+        None => new_request_id(),
     }
+}
+
+/// A new id.
+#[must_use]
+pub fn new_request_id() -> String {
+    format!("req_{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
 }
 
 fn same(known: &[u8], offered: &[u8]) -> bool {

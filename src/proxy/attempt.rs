@@ -140,6 +140,8 @@ pub enum Interrupt {
     Deadline,
     /// The client left.
     ClientGone,
+    /// A stop's deadline came. Only an answer under way is told so; before one, the closed connection says it best.
+    Stopping,
 }
 
 /// How an attempt ended without an answer to commit.
@@ -306,7 +308,7 @@ impl Interrupt {
     fn ended(self, phase: Phase) -> Ended {
         match self {
             Self::ClientGone => Ended::ClientGone,
-            Self::Deadline => {
+            Self::Deadline | Self::Stopping => {
                 let fault = transport(
                     504,
                     FaultKind::Timeout,

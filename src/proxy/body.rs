@@ -5,39 +5,84 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{Version, header};
 use pingora_proxy::Session;
+use tokio::time::Instant;
 
 use super::problem::Problem;
+use crate::config::Limits;
+use crate::memory::Reservation;
 
 /// How long a client may pause while it sends its body.
 const PAUSE: Duration = Duration::from_secs(30);
+/// A body of unknown length gets this much memory first, and twice as much each time that is full.
+const FIRST_BYTES: usize = 64 * 1024;
+/// How much of a body that nobody reads is taken in all the same: a connection closed on a client that still sends is reset, and the
+/// answer lost with it.
+const LINGER_BYTES: usize = 64 << 20;
+/// And for how long.
+const LINGER: Duration = Duration::from_secs(2);
 
-/// Reads the body of a request. Answers `Expect: 100-continue` first, or curl would wait a second.
+/// Reads the body of a request. Answers `Expect: 100-continue` first, or curl would wait a second. Memory is reserved before anything is
+/// read: the announced length, or step by step.
 ///
 /// # Errors
-/// 413 over `limit_bytes`, told from the announced length where there is one; 408 for a client that stops sending; 400 for one that
-/// announced more than it sent; 415 for a compressed body.
-pub async fn read(session: &mut Session, limit_bytes: usize) -> Result<Bytes, Problem> {
+/// 413 over the limit, told from the announced length where there is one; 503 when the memory for bodies is used up; 408 for a client
+/// that stops sending, or takes too long; 400 for one that announced more than it sent; 415 for a compressed body.
+pub async fn read(session: &mut Session, limits: &Limits, memory: &mut Reservation) -> Result<Bytes, Problem> {
     refuse_encoded(session)?;
     let announced = announced_bytes(session);
-    if announced.is_some_and(|length| length > limit_bytes as u64) {
-        return Err(too_large(limit_bytes));
+    if announced.is_some_and(|length| length > limits.body_bytes as u64) {
+        return Err(too_large(limits.body_bytes));
     }
+    let announced = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+    let mut body = BytesMut::new();
+    grow(&mut body, announced, limits, memory)?;
     if expects_continue(session) {
         let said = session.as_downstream_mut().write_continue_response().await;
         said.map_err(|error| broken(&error))?;
     }
-    let capacity = usize::try_from(announced.unwrap_or_default()).unwrap_or_default();
-    let mut body = BytesMut::with_capacity(capacity);
-    loop {
-        let read = tokio::time::timeout(PAUSE, session.as_downstream_mut().read_request_body());
-        match read.await {
-            Ok(Ok(Some(piece))) if body.len() + piece.len() > limit_bytes => return Err(too_large(limit_bytes)),
-            Ok(Ok(Some(piece))) => body.extend_from_slice(&piece),
-            Ok(Ok(None)) => return Ok(body.freeze()),
-            Ok(Err(error)) => return Err(broken(&error)),
-            Err(_) => return Err(Problem::new(408, "request_timeout", "The request body stopped arriving for 30 seconds.").closing()),
+    let deadline = Instant::now() + Duration::from_millis(limits.body_timeout_ms);
+    while let Some(piece) = next(session, deadline).await? {
+        let needed = body.len() + piece.len();
+        if needed > limits.body_bytes {
+            return Err(too_large(limits.body_bytes));
         }
+        if needed > body.capacity() {
+            let roomy = needed.max(body.capacity().saturating_mul(2)).max(FIRST_BYTES).min(limits.body_bytes);
+            grow(&mut body, roomy, limits, memory)?;
+        }
+        body.extend_from_slice(&piece);
     }
+    Ok(body.freeze())
+}
+
+/// Takes in what a client still sends of a body that was refused, for a while and unread.
+pub async fn discard(session: &mut Session) {
+    let mut left = LINGER_BYTES;
+    let rest = async {
+        while let Ok(Some(piece)) = session.as_downstream_mut().read_request_body().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, rest).await;
+}
+
+async fn next(session: &mut Session, deadline: Instant) -> Result<Option<Bytes>, Problem> {
+    let until = deadline.min(Instant::now() + PAUSE);
+    match tokio::time::timeout_at(until, session.as_downstream_mut().read_request_body()).await {
+        Ok(Ok(piece)) => Ok(piece),
+        Ok(Err(error)) => Err(broken(&error)),
+        Err(_) if until == deadline => Err(too_slow("The request body took longer to arrive than limits.body_timeout_ms allows.")),
+        Err(_) => Err(too_slow("The request body stopped arriving for 30 seconds.")),
+    }
+}
+
+fn grow(body: &mut BytesMut, capacity: usize, limits: &Limits, memory: &mut Reservation) -> Result<(), Problem> {
+    memory.grow_to(capacity as u64, limits.memory_bytes).map_err(|_| out_of_memory())?;
+    body.reserve(capacity.saturating_sub(body.len()));
+    Ok(())
 }
 
 fn refuse_encoded(session: &Session) -> Result<(), Problem> {
@@ -63,6 +108,16 @@ fn expects_continue(session: &Session) -> bool {
 fn too_large(limit_bytes: usize) -> Problem {
     let message = format!("The request body is larger than {limit_bytes} bytes. Send smaller images, or raise limits.body_bytes.");
     Problem::new(413, "request_too_large", message).closing()
+}
+
+fn too_slow(message: &str) -> Problem {
+    Problem::new(408, "request_timeout", message).closing()
+}
+
+fn out_of_memory() -> Problem {
+    let message = "The gateway holds as many request bodies as it has memory for (limits.memory_bytes). Try again in a moment.";
+    let problem = Problem::new(503, "memory_limit", message).closing();
+    Problem { retry_after_s: Some(1), should_retry: Some(true), ..problem }
 }
 
 fn broken(error: &pingora::Error) -> Problem {

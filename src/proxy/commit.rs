@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use heliostat_filters::dialect::Names;
 use heliostat_filters::dialect::openai::{self, ReplyContext, StreamWriter};
+use heliostat_filters::embeddings::Wanted;
 use heliostat_filters::fault::{Fault, FaultKind};
 use pingora_proxy::Session;
 
-use super::attempt::{self, Ended, Ready, Streaming, Translated};
+use super::attempt::{self, Ended, Ready, Streaming, Translated, Whole};
 use super::context::Context;
 use super::failover::End;
 use super::headers;
+use super::operation::{self, Operation};
 use super::relay::{self, RelayClocks, Relayed};
 use crate::config::Candidate;
 use crate::upstream::pool::Pool;
@@ -22,8 +24,12 @@ pub struct Terms<'a> {
     pub candidate: &'a Candidate,
     /// What the request's translation changed.
     pub names: &'a Names,
-    /// What the client's reply needs beside the provider's.
+    /// What the client's chat reply needs beside the provider's.
     pub reply: &'a ReplyContext,
+    /// What was asked for.
+    pub operation: Operation,
+    /// What the client's list of embeddings must hold, where it is written anew.
+    pub wanted: Option<&'a Wanted>,
     /// Whether the client speaks the provider's dialect.
     pub same_dialect: bool,
     /// Whether the client asked for a stream.
@@ -42,6 +48,9 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
         let too_long = || attempt::in_stream(malformed("The provider's reply is too long to be translated."));
         return if terms.same_dialect { Ok(Ready::Whole(whole)) } else { Err(too_long()) };
     }
+    if terms.operation == Operation::Embeddings {
+        return embeddings(whole, terms);
+    }
     let reply = terms.candidate.speech().dialect.chat_reply(&whole.body, terms.names).map_err(attempt::in_stream)?;
     let usage = reply.usage.unwrap_or_default();
     if terms.same_dialect {
@@ -55,6 +64,18 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
     let pieces = openai::write_reply(&reply, terms.reply).pieces;
     let losses = reply.losses;
     Ok(Ready::Translated(Translated { head: whole.head, pieces, usage, losses }))
+}
+
+fn embeddings(mut whole: Whole, terms: Terms<'_>) -> Result<Ready, Ended> {
+    let dialect = terms.candidate.speech().dialect;
+    let read = operation::embeddings_reply(dialect, &whole.body, terms.wanted).map_err(attempt::in_stream)?;
+    Ok(match read.written {
+        Some((pieces, losses)) => Ready::Translated(Translated { head: whole.head, pieces, usage: read.usage, losses }),
+        None => {
+            whole.usage = read.usage;
+            Ready::Whole(whole)
+        }
+    })
 }
 
 /// Commits an answer: from here on the client sees this one.

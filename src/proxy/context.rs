@@ -8,9 +8,11 @@ use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
 
 use super::attempt::AttemptRecord;
+use super::operation::Operation;
 use crate::config::Candidate;
 use crate::drain::InFlight;
 use crate::live::Live;
+use crate::memory::Reservation;
 
 /// One request, from its head to its log line.
 pub struct Context {
@@ -20,7 +22,7 @@ pub struct Context {
     pub request_id: String,
     /// When its head had been read.
     pub started: Instant,
-    /// The endpoint, for logs and metrics: `chat`, `models`, `other`.
+    /// The endpoint, for logs and metrics: `chat`, `embeddings`, `models`, `other`.
     pub endpoint: &'static str,
     /// The name of the client's key.
     pub client: Option<String>,
@@ -29,11 +31,15 @@ pub struct Context {
     /// What happened.
     pub outcome: Outcome,
     /// Counts the request as in flight until it is dropped.
-    pub _in_flight: InFlight,
+    pub in_flight: InFlight,
+    /// What its body holds of the memory for all of them, until it is dropped.
+    pub body_memory: Reservation,
 }
 
-/// An admitted chat request.
+/// An admitted request for a provider.
 pub struct Call {
+    /// What it is for.
+    pub operation: Operation,
     /// The scanned body.
     pub document: Document,
     /// The model as asked, cut to a sane length for the log.

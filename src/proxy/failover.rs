@@ -208,7 +208,7 @@ impl<'a> Failover<'a> {
         match waiting.on(deadline, gate.enter(deadline)).await {
             Ok(Ok(permit)) => Ok(Some(permit)),
             Err(Interrupt::ClientGone) => Err(Next::End(End::ClientGone)),
-            Ok(Err(_)) | Err(Interrupt::Deadline) => Err(self.skip(context, candidate, Skip::Busy, None, "busy")),
+            Ok(Err(_)) | Err(Interrupt::Deadline | Interrupt::Stopping) => Err(self.skip(context, candidate, Skip::Busy, None, "busy")),
         }
     }
 
@@ -269,7 +269,7 @@ impl<'a> Failover<'a> {
             }
             Ok(Err(denied)) => Err(attempt::no_token(&denied.to_string())),
             Err(Interrupt::ClientGone) => Err(Ended::ClientGone),
-            Err(Interrupt::Deadline) => Err(attempt::no_token("it did not come in time")),
+            Err(Interrupt::Deadline | Interrupt::Stopping) => Err(attempt::no_token("it did not come in time")),
         }
     }
 
@@ -335,6 +335,8 @@ impl<'a> Failover<'a> {
             candidate,
             names: &prepared.translated.names,
             reply: &prepared.reply,
+            operation: self.call.operation,
+            wanted: prepared.wanted.as_ref(),
             same_dialect: prepared.same_dialect,
             stream: self.call.stream,
             total: self.call.clocks.total,

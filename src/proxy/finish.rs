@@ -31,6 +31,7 @@ pub fn report(gateway: &Gateway, session: &Session, error: Option<&pingora::Erro
         request_id: &context.request_id,
         trace: trace.as_ref(),
         client: context.client.as_deref(),
+        client_address: session.client_addr().and_then(|address| Some(address.as_inet()?.ip().to_canonical())),
         dialect: super::prepare::CLIENT_DIALECT,
         endpoint: context.endpoint,
         asked_model: &outcome.asked_model,

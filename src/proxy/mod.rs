@@ -2,7 +2,7 @@
 //! [`accept`] → [`body`] → [`plan`] → [`failover`] (over [`attempt`]s) → [`commit`] and [`relay`] → [`finish`]. [`reply`] renders the
 //! gateway's own answers, [`exhausted`] what is said when nothing is left.
 
-mod accept;
+pub(crate) mod accept;
 mod attempt;
 mod body;
 mod commit;
@@ -11,15 +11,17 @@ mod exhausted;
 mod failover;
 mod finish;
 mod headers;
+mod operation;
 mod outgoing;
 mod plan;
 mod prepare;
-mod problem;
+pub(crate) mod problem;
 mod pump;
 mod redact;
 mod relay;
 mod reply;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +35,9 @@ use self::context::{Context, Outcome};
 use self::failover::{End, Failover};
 use self::problem::Problem;
 use crate::drain::Flights;
+use crate::listen::guard::HeadWatch;
 use crate::live::Live;
+use crate::memory::Memory;
 use crate::readiness::Readiness;
 use crate::telemetry::Telemetry;
 use crate::upstream::pool::Pool;
@@ -53,6 +57,8 @@ pub struct Gateway {
     pub readiness: Arc<Readiness>,
     /// Who is in flight.
     pub flights: Arc<Flights>,
+    /// What request bodies hold together.
+    pub memory: Arc<Memory>,
 }
 
 #[async_trait]
@@ -68,12 +74,20 @@ impl ProxyHttp for Gateway {
             client: None,
             call: None,
             outcome: Outcome::default(),
-            _in_flight: self.flights.enter(),
+            in_flight: self.flights.enter(),
+            body_memory: self.memory.reserve(),
         }
     }
 
     fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {
         // None: responses are never compressed, and an idle module costs every request.
+    }
+
+    /// Runs first, when a head has been read: says so to the connection's guard.
+    fn on_connection_reuse(&self, _session: &mut Session, _context: &mut Context, connection: Box<dyn Any + Send + Sync>) {
+        if let Ok(watch) = connection.downcast::<Arc<HeadWatch>>() {
+            watch.done();
+        }
     }
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<()> {
@@ -82,22 +96,24 @@ impl ProxyHttp for Gateway {
         let client = session.as_downstream_mut();
         client.set_write_timeout(Some(CLIENT_WRITE));
         client.set_pipelining_enabled(true);
-        if self.readiness.is_draining() {
-            client.set_keepalive(None);
-        }
         Ok(())
     }
 
     /// Answers what needs no provider; admits what does. `Ok(true)` is "answered".
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         match self.admit(session, context).await {
-            Ok(Ask::Chat) => return Ok(false),
+            Ok(Ask::Chat | Ask::Embeddings) => return Ok(false),
             Ok(Ask::Models) => reply::models(session, context).await?,
             Ok(Ask::Health) => {
                 let (status, body) = self.readiness.answer(session.req_header().uri.path()).unwrap_or((404, "{}\n"));
                 reply::json(session, context, status, body).await?;
             }
-            Err(problem) => reply::problem(session, context, &problem).await?,
+            Err(problem) => {
+                if let Some(reason) = problem.of_a_bound() {
+                    self.telemetry.rejected(reason);
+                }
+                reply::problem(session, context, &problem).await?;
+            }
         }
         Ok(true)
     }
@@ -152,6 +168,7 @@ impl Gateway {
     async fn admit(&self, session: &mut Session, context: &mut Context) -> Result<Ask, Problem> {
         let live = context.live.clone();
         let limits = &live.snapshot.limits;
+        accept::sound(session)?;
         accept::bounds(&session.req_header().headers, limits)?;
         let ask = match self.readiness.answer(session.req_header().uri.path()) {
             Some(_) => Ask::Health,
@@ -162,12 +179,10 @@ impl Gateway {
             return Ok(ask);
         }
         context.client = accept::authenticate(&session.req_header().headers, &live.snapshot)?.map(str::to_owned);
-        if ask != Ask::Chat {
-            return Ok(ask);
-        }
-        let body = body::read(session, limits.body_bytes).await?;
+        let Some(operation) = ask.operation() else { return Ok(ask) };
+        let body = body::read(session, limits, &mut context.body_memory).await?;
         context.outcome.bytes_in = body.len() as u64;
-        let call = plan::chat(body, &session.req_header().headers, &live.snapshot, context.started)?;
+        let call = plan::call(operation, body, &session.req_header().headers, &live.snapshot, context.started)?;
         context.outcome.asked_model.clone_from(&call.asked);
         context.outcome.stream = call.stream;
         context.call = Some(call);

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use heliostat_filters::chat::{self, CHAT, FallbackRef};
+use heliostat_filters::chat::{self, FallbackRef};
 use heliostat_filters::image::{self, ImageSource};
 use heliostat_filters::json::{Document, ScanLimits};
 use http::HeaderMap;
 
 use super::context::{Call, Clocks};
+use super::operation::Operation;
 use super::problem::Problem;
 use crate::config::{Candidate, Limits, Resolution, Snapshot};
 
@@ -19,36 +20,43 @@ const MODEL_BYTES: usize = 512;
 /// Each fallback is an attempt, or several.
 const FALLBACKS: usize = 32;
 
-/// Plans a chat request. Runs once, before anything is sent.
+/// Plans a request. Runs once, before anything is sent.
 ///
 /// # Errors
-/// 400 for a body that is no chat request, too many or too large images, unknown fallbacks; 404 for an unknown model.
-pub fn chat(body: Bytes, headers: &HeaderMap, snapshot: &Snapshot, now: Instant) -> Result<Call, Problem> {
+/// 400 for a body that is no such request, too many or too large images, too many inputs, unknown or unfit fallbacks; 404 for an
+/// unknown model.
+pub fn call(operation: Operation, body: Bytes, headers: &HeaderMap, snapshot: &Snapshot, now: Instant) -> Result<Call, Problem> {
     let limits = ScanLimits { depth: snapshot.limits.depth, ..ScanLimits::default() };
-    let document = Document::scan(body, &CHAT, limits)?;
+    let document = Document::scan(body, operation.shape(), limits)?;
     let asked = chat::model(&document)?;
     sane_name(&asked, "model")?;
-    let stream = chat::wants_stream(&document)?;
+    let stream = operation.wants_stream(&document)?;
+    operation.check(&document)?;
     check_images(&document, &snapshot.limits)?;
-    let candidates = candidates(&document, &asked, snapshot)?;
+    let candidates = candidates(operation, &document, &asked, snapshot)?;
     let clocks = clocks(headers, &candidates, now)?;
     let strict = flag(headers, "x-heliostat-strict");
     let asked = asked.chars().take(256).collect();
-    Ok(Call { document, asked, stream, strict, candidates, clocks })
+    Ok(Call { operation, document, asked, stream, strict, candidates, clocks })
 }
 
 /// The candidates in order (contract, "Candidates and attempts"): the asked model, then the first of these that is there: the body's
 /// `fallbacks`, the route's, `{primary, fallback}`, the global list.
-fn candidates(document: &Document, asked: &str, snapshot: &Snapshot) -> Result<Vec<Candidate>, Problem> {
+fn candidates(operation: Operation, document: &Document, asked: &str, snapshot: &Snapshot) -> Result<Vec<Candidate>, Problem> {
     let (primary, of_route) = match snapshot.resolve(asked) {
         Resolution::Route(route) => (route.primary.clone(), Some(route.fallbacks.clone())),
         Resolution::Candidate(candidate) => (candidate, None),
         Resolution::Unknown { known } => return Err(unknown_model(asked, &known, "model")),
     };
     let fallbacks = match of_body(document, snapshot)? {
-        Some(fallbacks) => fallbacks,
+        Some(fallbacks) => {
+            operation.check_fallbacks(&primary, &fallbacks)?;
+            fallbacks
+        }
+        // Written for chat as well: those that cannot stand in are passed over.
         None => of_route.unwrap_or_else(|| snapshot.fallbacks_for(&primary)),
     };
+    let fallbacks: Vec<_> = fallbacks.into_iter().filter(|fallback| operation.may_stand_in(&primary, fallback)).collect();
     let mut candidates = vec![primary];
     for fallback in fallbacks {
         let known = |candidate: &Candidate| candidate.provider.index == fallback.provider.index && candidate.model == fallback.model;

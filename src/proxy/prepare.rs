@@ -3,9 +3,11 @@
 use heliostat_filters::chat::ChatRequest;
 use heliostat_filters::dialect::openai::{self, ReplyContext};
 use heliostat_filters::dialect::{Names, Target, Translated};
+use heliostat_filters::embeddings::Wanted;
 use heliostat_filters::refusal::{Refusal, RefusalScope};
 
 use super::context::Call;
+use super::operation::{self, Operation};
 use crate::config::Candidate;
 
 /// The client's dialect.
@@ -19,8 +21,10 @@ pub struct Prepared {
     pub path: String,
     /// Whether the client speaks the provider's dialect.
     pub same_dialect: bool,
-    /// What the client's reply needs beside the provider's.
+    /// What the client's chat reply needs beside the provider's.
     pub reply: ReplyContext,
+    /// What the client's list of embeddings must hold, where it is written anew.
+    pub wanted: Option<Wanted>,
 }
 
 /// Prepares a call for its candidates. The client's body is read into views once, and only if a candidate speaks another dialect.
@@ -50,22 +54,31 @@ impl<'a> Translator<'a> {
             legacy_functions: false,
             include_usage: false,
         };
-        let path = speech.chat_path(&candidate.model, self.call.stream);
-        if same_dialect {
-            let body = openai::rewrite(&self.call.document, &candidate.model);
-            let translated = Translated { body, losses: Vec::new(), names: Names::default() };
-            return Ok(Prepared { translated, path, same_dialect, reply });
-        }
-        let pivot = self.pivot.get_or_insert_with(|| ChatRequest::read(&self.call.document)).as_ref().map_err(Clone::clone)?;
-        reply.legacy_functions = pivot.legacy_functions;
-        reply.include_usage = pivot.include_usage;
         let target = Target { model: &candidate.model, surface: &speech.surface };
-        let mut translated = dialect.chat_request(pivot, &target)?;
+        let Call { operation, document, stream, .. } = self.call;
+        let path = operation.path(document, speech, &target, *stream);
+        if same_dialect {
+            let body = openai::rewrite(document, &candidate.model);
+            let translated = Translated { body, losses: Vec::new(), names: Names::default() };
+            return Ok(Prepared { translated, path, same_dialect, reply, wanted: None });
+        }
+        let (mut translated, wanted) = match operation {
+            Operation::Chat => {
+                let pivot = self.pivot.get_or_insert_with(|| ChatRequest::read(document)).as_ref().map_err(Clone::clone)?;
+                reply.legacy_functions = pivot.legacy_functions;
+                reply.include_usage = pivot.include_usage;
+                (dialect.chat_request(pivot, &target)?, None)
+            }
+            Operation::Embeddings => {
+                let (translated, wanted) = operation::embeddings_request(document, dialect, &target)?;
+                (translated, Some(wanted))
+            }
+        };
         translated.names.id_seed.push_str(request_id);
         if self.call.strict && !translated.losses.is_empty() {
             return Err(too_lossy(&translated));
         }
-        Ok(Prepared { translated, path, same_dialect, reply })
+        Ok(Prepared { translated, path, same_dialect, reply, wanted })
     }
 }
 

@@ -7,6 +7,18 @@ use heliostat_filters::dialect::openai::{ErrorText, error_body};
 use heliostat_filters::json::ScanError;
 use heliostat_filters::refusal::Refusal;
 
+/// Codes of requests refused for a bound on what clients may send or hold, as `heliostat_rejected_total` counts them.
+const OF_BOUNDS: &[&str] = &[
+    "header_too_large",
+    "request_too_large",
+    "request_timeout",
+    "memory_limit",
+    "too_many_images",
+    "image_too_large",
+    "json_too_deep",
+    "json_too_large",
+];
+
 /// An error with two texts: one for the client, in its dialect, one for the log.
 #[derive(Debug, Clone, Default)]
 pub struct Problem {
@@ -50,6 +62,12 @@ impl Problem {
     #[must_use]
     pub fn code(&self) -> &str {
         self.code.as_deref().unwrap_or("error")
+    }
+
+    /// The code, if it is one of the gateway's own bounds that was reached.
+    #[must_use]
+    pub fn of_a_bound(&self) -> Option<&'static str> {
+        OF_BOUNDS.iter().find(|known| self.code.as_deref() == Some(**known)).copied()
     }
 
     /// The body in OpenAI's shape.

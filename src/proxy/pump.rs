@@ -181,6 +181,12 @@ pub fn stalled() -> Fault {
     gateway_fault(504, FaultKind::Timeout, "The provider's stream stopped for too long.", "stream_stalled")
 }
 
+/// A stream that a stop's deadline cut.
+#[must_use]
+pub fn stopping() -> Fault {
+    gateway_fault(503, FaultKind::Server, "The gateway stops, and the answer took longer than it could wait.", "gateway_stopping")
+}
+
 /// A stream that took too long as a whole.
 #[must_use]
 pub fn overdue() -> Fault {

@@ -3,14 +3,15 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use heliostat_filters::dialect::openai::StreamWriter;
+use heliostat_filters::dialect::openai::{StreamWriter, Tail};
 use http::Version;
 use pingora_proxy::Session;
 
 use super::attempt::{Interrupt, Streaming, Waiting, Whole};
 use super::context::Context;
-use super::headers;
 use super::pump::{self, Pump};
+use super::{headers, reply};
+use crate::drain;
 use crate::upstream::head::Head;
 use crate::upstream::pool::{Lease, Pool};
 
@@ -72,10 +73,14 @@ pub async fn whole(session: &mut Session, context: &mut Context, whole: Whole, p
         (Some(_), None) => unsized_body(session, &mut header)?,
     }
     own_time(&mut header, context)?;
-    session.as_downstream_mut().write_response_header(Box::new(header)).await?;
+    reply::begin(session, context, header).await?;
+    let mut tail = Tail::default();
+    if rest.is_some() {
+        tail.push(&body);
+    }
     session.as_downstream_mut().write_response_body(body, rest.is_none()).await?;
     if let Some(lease) = rest {
-        remainder(session, context, lease, pool, clocks).await?;
+        remainder(session, context, Rest { lease, tail }, pool, clocks).await?;
     }
     session.as_downstream_mut().finish_body().await
 }
@@ -91,8 +96,8 @@ pub async fn translated(session: &mut Session, context: &mut Context, head: &Hea
     header.insert_header("content-type", "application/json")?;
     header.insert_header("content-length", pieces.iter().map(Bytes::len).sum::<usize>().to_string())?;
     own_time(&mut header, context)?;
+    reply::begin(session, context, header).await?;
     let client = session.as_downstream_mut();
-    client.write_response_header(Box::new(header)).await?;
     for piece in pieces {
         client.write_response_body(piece, false).await?;
     }
@@ -130,8 +135,12 @@ pub async fn stream(
         match gather(session, context, &mut streaming, &mut out, until).await {
             Ok(()) => {}
             Err(Interrupt::ClientGone) => return Ok((Relayed::ClientGone, streaming)),
-            Err(Interrupt::Deadline) => {
-                streaming.pump.fail(if Instant::now() < clocks.total { pump::stalled() } else { pump::overdue() });
+            Err(interrupt) => {
+                streaming.pump.fail(match interrupt {
+                    Interrupt::Stopping => pump::stopping(),
+                    _ if Instant::now() < clocks.total => pump::stalled(),
+                    _ => pump::overdue(),
+                });
                 streaming.ended = true;
             }
         }
@@ -150,7 +159,7 @@ async fn gather(
     until: Instant,
 ) -> Result<(), Interrupt> {
     let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
-    let mut next = waiting.on(until, streaming.lease.connection.next_body()).await?;
+    let mut next = unless_cut(waiting.on(until, streaming.lease.connection.next_body())).await?;
     let now = Instant::now();
     let mut gathered = 0;
     loop {
@@ -196,32 +205,49 @@ async fn begin_stream(session: &mut Session, context: &mut Context, streaming: &
     header.insert_header("cache-control", "no-cache")?;
     header.insert_header("x-accel-buffering", "no")?;
     unsized_body(session, &mut header)?;
-    session.as_downstream_mut().write_response_header(Box::new(header)).await
+    reply::begin(session, context, header).await
 }
 
-async fn remainder(
-    session: &mut Session,
-    context: &mut Context,
-    mut lease: Lease,
-    pool: &Pool,
-    clocks: RelayClocks,
-) -> pingora::Result<()> {
+/// What is left of a reply too long to be held.
+struct Rest {
+    lease: Lease,
+    /// The end of what has been sent.
+    tail: Tail,
+}
+
+/// Sends what is left of a reply too long to be held, and notes the usage at its end.
+async fn remainder(session: &mut Session, context: &mut Context, rest: Rest, pool: &Pool, clocks: RelayClocks) -> pingora::Result<()> {
+    let Rest { mut lease, mut tail } = rest;
     loop {
         let until = clocks.total.min(Instant::now() + clocks.stall);
         let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
-        match waiting.on(until, lease.connection.next_body()).await {
-            Ok(Ok(Some(piece))) => session.as_downstream_mut().write_response_body(piece, false).await?,
+        match unless_cut(waiting.on(until, lease.connection.next_body())).await {
+            Ok(Ok(Some(piece))) => {
+                tail.push(&piece);
+                session.as_downstream_mut().write_response_body(piece, false).await?;
+            }
             Ok(Ok(None)) => break,
             Ok(Err(error)) => return cut(context, &error.to_string()),
             Err(Interrupt::Deadline) => return cut(context, "the provider's reply stalled"),
+            Err(Interrupt::Stopping) => return cut(context, "the gateway stops"),
             Err(Interrupt::ClientGone) => {
                 context.outcome.client_gone = true;
                 return pingora::Error::e_explain(pingora::ErrorType::ConnectionClosed, "client left");
             }
         }
     }
+    context.outcome.usage = tail.usage().unwrap_or(context.outcome.usage);
     pool.give_back(lease);
     Ok(())
+}
+
+/// Ends a wait when a stop's deadline comes.
+async fn unless_cut<T>(wait: impl Future<Output = Result<T, Interrupt>>) -> Result<T, Interrupt> {
+    tokio::select! {
+        biased;
+        result = wait => result,
+        () = drain::cut() => Err(Interrupt::Stopping),
+    }
 }
 
 fn cut(context: &mut Context, why: &str) -> pingora::Result<()> {

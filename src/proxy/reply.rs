@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use pingora_proxy::Session;
 
+use super::body;
 use super::context::Context;
 use super::headers;
 use super::problem::Problem;
@@ -30,7 +31,11 @@ pub async fn problem(session: &mut Session, context: &mut Context, problem: &Pro
     if problem.close {
         session.as_downstream_mut().set_keepalive(None);
     }
-    send(session, context, header, "application/json", problem.openai_body()).await
+    send(session, context, header, "application/json", problem.openai_body()).await?;
+    if problem.close {
+        body::discard(session).await;
+    }
+    Ok(())
 }
 
 /// Answers with the configured models in OpenAI's shape.
@@ -52,6 +57,18 @@ pub async fn json(session: &mut Session, context: &mut Context, status: u16, bod
     send(session, context, header, "application/json", Bytes::from_static(body.as_bytes())).await
 }
 
+/// Writes the head of any answer. During a stop it says that the connection closes.
+///
+/// # Errors
+/// The client cannot be written to.
+pub async fn begin(session: &mut Session, context: &Context, header: pingora::http::ResponseHeader) -> pingora::Result<()> {
+    let client = session.as_downstream_mut();
+    if context.in_flight.is_last() {
+        client.set_keepalive(None);
+    }
+    client.write_response_header(Box::new(header)).await
+}
+
 /// Writes a whole answer.
 ///
 /// # Errors
@@ -67,8 +84,8 @@ pub async fn send(
     header.insert_header("content-type", content_type)?;
     header.insert_header("content-length", body.len().to_string())?;
     let head_only = session.req_header().method == http::Method::HEAD;
+    begin(session, context, header).await?;
     let client = session.as_downstream_mut();
-    client.write_response_header(Box::new(header)).await?;
     if !head_only {
         client.write_response_body(body, true).await?;
     }

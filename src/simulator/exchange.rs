@@ -97,8 +97,10 @@ impl Refusal {
 
 /// A reply that is no error.
 pub(super) enum Page {
-    /// A list of models, a count, embeddings.
+    /// A list of models, a count.
     Json(Value),
+    /// Embeddings, with the model, so that faults can look at it.
+    Vectors(String, Value),
     /// A chat, with what was asked, so that faults can look at its model.
     Chat(Box<Asked>, Body),
 }

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `exchange` | a request, a refusal, a reply, and what a wire format must be able to do |
 //! | `openai/`, `anthropic/`, `gemini/` | one wire format each: `mod` paths, keys and errors · `check` validation · `write` replies and streams |
-//! | `asked`, `answer`, `schema`, `image` | what was asked, in no provider's terms, and what to say to it |
+//! | `asked`, `answer`, `schema`, `image`, `vector` | what was asked, in no provider's terms, and what to say to it |
 //! | `fault`, `script` | misbehaviour by model name, and the steps by which a reply is sent |
 //! | `server`, `ledger` | sockets, and the record behind `GET /__received` |
 //!
@@ -31,6 +31,7 @@ mod script;
 mod server;
 #[cfg(test)]
 mod tests;
+mod vector;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -49,8 +50,8 @@ pub enum Wire {
     OpenAi,
     /// `POST /v1/messages`, `POST /v1/messages/count_tokens`, `GET /v1/models`.
     Anthropic,
-    /// `POST /{v1|v1beta}/models/{model}:generateContent` and `:streamGenerateContent`, the same under Vertex's
-    /// `/v1/publishers/google/models/`, and `GET …/models`.
+    /// `POST /{v1|v1beta}/models/{model}:generateContent`, `:streamGenerateContent`, `:embedContent`, `:batchEmbedContents` and
+    /// `:predict`, the same under Vertex's `/v1/publishers/google/models/`, and `GET …/models`.
     Gemini,
 }
 

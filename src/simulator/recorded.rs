@@ -15,7 +15,7 @@ use super::exchange::Call;
 const KINDS: &[(&str, &[&str], Wire, usize)] = &[
     ("openai", &["chat.completions", "embeddings"], Wire::OpenAi, 40),
     ("anthropic", &["messages", "messages.count_tokens"], Wire::Anthropic, 40),
-    ("gemini", &["generateContent", "streamGenerateContent", "countTokens"], Wire::Gemini, 40),
+    ("gemini", &["generateContent", "streamGenerateContent", "countTokens", "embedContent"], Wire::Gemini, 40),
 ];
 
 #[test]

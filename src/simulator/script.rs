@@ -68,17 +68,22 @@ impl Script {
         let mut script = match served {
             Err(refusal) => Self::error(format, &refusal),
             Ok(Page::Json(value)) => Self::whole("application/json", written(&value)),
+            Ok(Page::Vectors(model, value)) => Self::of_model(format, &model, Body::Plain(value)),
             Ok(Page::Chat(asked, body)) => {
-                let mut script = match Fault::of(&asked.model) {
-                    Some(fault) => Self::faulty(format, body, fault),
-                    None => Self::healthy(body),
-                };
+                let mut script = Self::of_model(format, &asked.model, body);
                 script.headers.extend(received(&asked));
                 script
             }
         };
         script.headers.extend(format.headers(id));
         script
+    }
+
+    fn of_model(format: &dyn Format, model: &str, body: Body) -> Self {
+        match Fault::of(model) {
+            Some(fault) => Self::faulty(format, body, fault),
+            None => Self::healthy(body),
+        }
     }
 
     fn whole(media_type: &'static str, body: Bytes) -> Self {

@@ -1,6 +1,6 @@
 //! The access log: one JSON object per line and request.
 //!
-//! Fields, stable: `time` (RFC 3339, of the end), `request_id`, `trace_id`, `span_id`, `client`, `dialect`, `endpoint`,
+//! Fields, stable: `time` (RFC 3339, of the end), `request_id`, `trace_id`, `span_id`, `client`, `client_address`, `dialect`, `endpoint`,
 //! `asked_model`, `provider`, `model`, `credential` (its name), `status`, `stream`, `outcome` (`ok`, `error`, `client_gone`),
 //! `error_code`, `attempts` [{`provider`, `model`, `credential`, `status`, `outcome`, `took_us`}], `usage` {`prompt_tokens`,
 //! `completion_tokens`, `cached_tokens`, `cache_write_tokens`, `reasoning_tokens`}, `losses` [text] with `losses_total`,
@@ -8,6 +8,7 @@
 //! reply, no secret is among them.
 
 use std::io::{BufWriter, Write};
+use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, SystemTime};
 
@@ -120,6 +121,8 @@ struct Line<'a> {
     span_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_address: Option<IpAddr>,
     dialect: &'a str,
     endpoint: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -185,6 +188,7 @@ impl<'a> Line<'a> {
             trace_id: event.trace.map(|trace| trace.trace_id().to_string()),
             span_id: event.trace.map(|trace| trace.span_id().to_string()),
             client: event.client,
+            client_address: event.client_address,
             dialect: event.dialect,
             endpoint: event.endpoint,
             asked_model: cut(event.asked_model),

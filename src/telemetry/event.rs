@@ -1,5 +1,7 @@
 //! What the proxy reports. Plain data, borrowed from the request that ends.
 
+use std::net::IpAddr;
+
 use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
 use opentelemetry::trace::SpanContext;
@@ -13,6 +15,8 @@ pub struct RequestFinished<'a> {
     pub trace: Option<&'a SpanContext>,
     /// The name of the client key it came with.
     pub client: Option<&'a str>,
+    /// Where it came from; behind a configured balancer, what that says.
+    pub client_address: Option<IpAddr>,
     /// The client's dialect: `openai`.
     pub dialect: &'static str,
     /// The endpoint's pattern: `/v1/chat/completions`. Never the raw path.

@@ -25,6 +25,8 @@ pub(super) struct Metrics {
     pub(super) known: KnownModels,
     pub(super) in_flight: IntGauge,
     pub(super) access_log_dropped: IntCounter,
+    pub(super) body_bytes: IntGauge,
+    rejected: IntCounterVec,
     requests: IntCounterVec,
     attempts: IntCounterVec,
     duration: HistogramVec,
@@ -54,6 +56,8 @@ impl Metrics {
             known: KnownModels::default(),
             in_flight: gauge(&all, "requests_in_flight", "Requests under way")?,
             access_log_dropped: counter(&all, "access_log_dropped_total", "Access-log lines lost to a slow or broken output")?,
+            body_bytes: gauge(&all, "body_bytes_in_flight", "Memory held for request bodies")?,
+            rejected: counters(&all, "rejected_total", "Requests refused for a bound of the gateway's own", &["reason"])?,
             requests: counters(&all, "requests_total", "Requests", &["endpoint", "provider", "model", "status", "stream"])?,
             attempts: counters(&all, "attempts_total", "Attempts upstream", &["provider", "model", "credential", "outcome"])?,
             duration: histograms(&all, "request_duration_seconds", "From a request's start to its end", lane, DURATION_BUCKETS)?,
@@ -96,6 +100,10 @@ impl Metrics {
     pub(super) fn attempt(&self, event: &AttemptFinished<'_>) {
         let model = self.label(event.provider, event.model, event.outcome == "ok");
         self.attempts.with_label_values(&[event.provider, model, event.credential, event.outcome]).inc();
+    }
+
+    pub(super) fn rejected(&self, reason: &'static str) {
+        self.rejected.with_label_values(&[reason]).inc();
     }
 
     pub(super) fn reload(&self, ok: bool) {

@@ -67,6 +67,16 @@ impl Telemetry {
         self.metrics.attempt(event);
     }
 
+    /// A request was refused for a bound of the gateway's own; `reason` is the code its client got.
+    pub fn rejected(&self, reason: &'static str) {
+        self.metrics.rejected(reason);
+    }
+
+    /// Memory held for request bodies. Runs before a rendering.
+    pub fn body_bytes(&self, held: u64) {
+        self.metrics.body_bytes.set(i64::try_from(held).unwrap_or(i64::MAX));
+    }
+
     /// A configuration was loaded (`ok`), or refused and the old one kept.
     pub fn reload(&self, ok: bool) {
         self.metrics.reload(ok);

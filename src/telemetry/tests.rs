@@ -55,6 +55,7 @@ fn event<'a>(losses: &'a [Loss], model: &'a str) -> RequestFinished<'a> {
         request_id: "req-1",
         trace: None,
         client: None,
+        client_address: None,
         dialect: "openai",
         endpoint: "/v1/chat/completions",
         asked_model: "openai/gpt-4o \"quoted\"\n",

@@ -82,7 +82,18 @@ impl Config {
 
     /// Variables the file may name, with their values.
     pub fn environment() -> Vec<(String, String)> {
-        let names = ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "VERTEX_API_KEY", "OTHER_API_KEY", "KEY_A", "KEY_B", "KEY_C"];
+        let names = [
+            "OPENAI_API_KEY",
+            "ANTHROPIC_API_KEY",
+            "GEMINI_API_KEY",
+            "VERTEX_API_KEY",
+            "COHERE_API_KEY",
+            "MISTRAL_API_KEY",
+            "OTHER_API_KEY",
+            "KEY_A",
+            "KEY_B",
+            "KEY_C",
+        ];
         names.iter().map(|name| ((*name).to_owned(), secret_of(name))).collect()
     }
 

@@ -45,13 +45,20 @@ impl Gateway {
 
     /// The same from YAML, which names no listeners.
     pub async fn with(yaml: &str) -> Self {
+        let mut gateway = Self::launch(yaml, &[]);
+        gateway.until_ready().await;
+        gateway
+    }
+
+    /// The same with more variables, and without waiting for anything.
+    pub fn launch(yaml: &str, variables: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("a folder");
         let (address, admin) = (free_address(), free_address());
         write_config(&folder, yaml, address, admin);
         let path = folder.path().join("heliostat.yaml");
         let mut command = command();
-        command.arg("run").arg("--config").arg(&path);
-        Self::spawn(command, folder, address, admin).await
+        command.arg("run").arg("--config").arg(&path).envs(variables.iter().copied());
+        Self::spawn(command, folder, address, admin)
     }
 
     /// Runs the demo with its own providers.
@@ -59,17 +66,17 @@ impl Gateway {
         let (address, admin) = (free_address(), free_address());
         let mut command = command();
         command.args(["demo", "--listen", &address.to_string(), "--admin-listen", &admin.to_string()]);
-        Self::spawn(command, TempDir::new().expect("a folder"), address, admin).await
+        let mut gateway = Self::spawn(command, TempDir::new().expect("a folder"), address, admin);
+        gateway.until_ready().await;
+        gateway
     }
 
-    async fn spawn(mut command: Command, folder: TempDir, address: SocketAddr, admin: SocketAddr) -> Self {
+    fn spawn(mut command: Command, folder: TempDir, address: SocketAddr, admin: SocketAddr) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the gateway starts");
         let stdout = collect(child.stdout.take().expect("stdout"));
         let stderr = collect(child.stderr.take().expect("stderr"));
-        let mut gateway = Self { address, admin, child, folder, stdout, stderr };
-        gateway.until_ready().await;
-        gateway
+        Self { address, admin, child, folder, stdout, stderr }
     }
 
     /// Waits until `/readyz` says 200.
@@ -102,6 +109,16 @@ impl Gateway {
     /// Sends a chat request with headers of its own.
     pub async fn chat_with(&self, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         client::send(self.address, "POST", CHAT, headers, body).await
+    }
+
+    /// Sends an embeddings request.
+    pub async fn embed(&self, body: &Value) -> Reply {
+        self.embed_with(&[], body.to_string().as_bytes()).await
+    }
+
+    /// Sends an embeddings request byte for byte, with headers of its own.
+    pub async fn embed_with(&self, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        client::send(self.address, "POST", "/v1/embeddings", headers, body).await
     }
 
     /// Sends a chat request and returns once the head of the answer is there.
@@ -142,6 +159,11 @@ impl Gateway {
     /// Asks it to stop.
     pub fn terminate(&self) {
         self.signal("TERM");
+    }
+
+    /// Asks it to stop at once.
+    pub fn interrupt(&self) {
+        self.signal("INT");
     }
 
     /// Waits until it has ended.
@@ -188,6 +210,11 @@ impl Gateway {
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("/proc");
         let line = status.lines().find(|l| l.starts_with("VmRSS")).expect("VmRSS");
         line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).expect("a number") * 1024
+    }
+
+    /// The folder of the configuration, where relative paths begin.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     fn signal(&self, name: &str) {
@@ -259,7 +286,10 @@ pub fn free_address() -> SocketAddr {
 }
 
 fn write_config(folder: &TempDir, yaml: &str, address: SocketAddr, admin: SocketAddr) {
-    let text = format!("listen: {address}\nadmin: {{ listen: \"{admin}\" }}\n{yaml}");
+    // A test of listeners writes its own, one of them on ADDRESS.
+    let listen = if yaml.contains("listen:") { String::new() } else { format!("listen: {address}\n") };
+    let yaml = yaml.replace("ADDRESS", &address.to_string());
+    let text = format!("{listen}admin: {{ listen: \"{admin}\" }}\n{yaml}");
     // Put in place whole, as operators should: a file that is read while it is written says something else.
     let draft = folder.path().join("draft");
     std::fs::write(&draft, text).expect("a written configuration");

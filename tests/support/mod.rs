@@ -6,6 +6,7 @@ pub mod client;
 pub mod config;
 pub mod gateway;
 pub mod http;
+pub mod manager;
 pub mod native;
 pub mod provider;
 pub mod sample;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use client::Reply;
 pub use config::Config;
 pub use gateway::Gateway;
+pub use manager::Manager;
 pub use provider::{Provider, reply};
 pub use serde_json::{Value, json};
 

@@ -12,6 +12,8 @@ mod request;
 mod shape;
 
 pub use event::{StreamEvent, StreamReader};
+pub(crate) use read::field;
+
 pub use peek::{FallbackRef, fallbacks, image_views, model, wants_stream};
 pub use reply::{Choice, FinishReason, Reasoning, Reply, ReplyImage, ReplyToolCall};
 pub use request::{ChatRequest, Message, Part, ReasoningTrace, ResponseFormat, Role, Tool, ToolCall, ToolChoice};

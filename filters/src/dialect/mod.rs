@@ -1,6 +1,7 @@
 //! Wire formats. One folder each, one row in [`DIALECTS`]; providers that speak a dialect are data, not code.
 
 mod anthropic;
+mod cohere;
 mod gemini;
 pub mod openai;
 mod segment;
@@ -8,15 +9,16 @@ mod segment;
 use bytes::Bytes;
 
 use crate::chat::{ChatRequest, Reply, StreamReader};
+use crate::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use crate::fault::Fault;
 use crate::json::Pieces;
 use crate::loss::Loss;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RefusalScope};
 
 pub use self::segment::encode as encode_segment;
 
 /// Every dialect.
-pub static DIALECTS: &[&dyn Dialect] = &[&openai::OpenAi, &anthropic::Anthropic, &gemini::Gemini];
+pub static DIALECTS: &[&dyn Dialect] = &[&openai::OpenAi, &anthropic::Anthropic, &gemini::Gemini, &cohere::Cohere];
 
 /// Finds a dialect by its configured name.
 #[must_use]
@@ -26,7 +28,7 @@ pub fn by_name(name: &str) -> Option<&'static dyn Dialect> {
 
 /// A wire format, both ways. Stateless: state of a request lives in what the methods return.
 pub trait Dialect: Sync + Send + std::fmt::Debug {
-    /// The name in configuration: `openai`, `anthropic`, `gemini`.
+    /// The name in configuration: `openai`, `anthropic`, `gemini`, `cohere`.
     fn name(&self) -> &'static str;
 
     /// The path and query of a chat call, below the provider's base URL: `/chat/completions`, `/models/{model}:generateContent`.
@@ -47,8 +49,38 @@ pub trait Dialect: Sync + Send + std::fmt::Debug {
     /// A reader for a stream's events.
     fn chat_stream(&self, names: Names) -> Box<dyn StreamReader>;
 
+    /// The path of an embeddings call with so many inputs, below the provider's base URL.
+    fn embeddings_path(&self, target: &Target<'_>, inputs: usize) -> String {
+        let _ = (target, inputs);
+        String::new()
+    }
+
+    /// Translates an embeddings request for this dialect. Runs once a candidate.
+    ///
+    /// # Errors
+    /// A [`Refusal`] if this candidate, or anybody, cannot carry the request: every request, in a dialect without embeddings.
+    fn embeddings_request(&self, request: &EmbeddingsRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
+        let _ = (request, target);
+        Err(unsupported(self.name(), "Embeddings"))
+    }
+
+    /// Reads a whole reply to an embeddings call (status 2xx).
+    ///
+    /// # Errors
+    /// The [`Fault`] the body stands for, as in [`Dialect::chat_reply`].
+    fn embeddings_reply<'a>(&self, body: &'a Bytes) -> Result<EmbeddingsReply<'a>, Fault> {
+        let _ = body;
+        Err(Fault::new(502, None, "The provider's dialect has no embeddings."))
+    }
+
     /// Reads an error status with its body (at most 64 KiB of it; may be HTML, empty, or anything).
     fn fault(&self, status: u16, body: &[u8]) -> Fault;
+}
+
+/// The refusal of an operation that a dialect does not have here.
+fn unsupported(dialect: &str, operation: &str) -> Refusal {
+    let message = format!("{operation} are not available at this model's provider (dialect {dialect}). Ask for another provider's model.");
+    Refusal { path: "model".to_owned(), code: "unsupported_operation", message: message.into(), scope: RefusalScope::Candidate }
 }
 
 /// What a dialect must know of the candidate it writes for.

@@ -79,7 +79,7 @@ fn no_file_means_the_usual_variables() {
         (snapshot.providers.len(), gemini.auth, gemini.credentials[0].name.as_str()),
         (1, Auth::Header("x-goog-api-key"), "GOOGLE_API_KEY")
     );
-    assert_eq!(snapshot.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(snapshot.listen[0].to_string(), "127.0.0.1:8080");
     assert_eq!(snapshot.admin_listen.to_string(), "127.0.0.1:8081");
     let none = from_environment(&MapEnvironment::default()).unwrap_err();
     assert!(lines(&none).contains("OPENAI_API_KEY"), "{}", lines(&none));

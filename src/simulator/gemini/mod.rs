@@ -2,6 +2,7 @@
 
 mod check;
 mod contents;
+mod embed;
 mod proto;
 mod write;
 
@@ -91,6 +92,9 @@ impl Format for Gemini {
 
 fn generate(call: &Call, model: &str, method: &str) -> Result<Page, Refusal> {
     let body = call.json().map_err(|error| Refusal::bad(format!("Invalid JSON payload received. {error}")))?;
+    if let Some(vectors) = embed::embed(&body, model, method) {
+        return vectors.map(|vectors| Page::Vectors(model.to_owned(), vectors));
+    }
     let stream = match method {
         "generateContent" => None,
         "streamGenerateContent" if call.parameter("alt") == Some("sse") => Some(write::Framing::Sse),

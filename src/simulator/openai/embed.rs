@@ -1,17 +1,17 @@
-//! Embeddings: deterministic vectors of length one, equal for equal input.
+//! Embeddings, as numbers or in base64.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use crate::simulator::exchange::Refusal;
+use crate::simulator::exchange::{Page, Refusal};
+use crate::simulator::vector;
 
 /// Dimensions where none are asked for.
 const DIMENSIONS: u64 = 256;
 
 /// Answers `POST /v1/embeddings`.
-pub(super) fn embeddings(body: &Value) -> Result<Value, Refusal> {
+pub(super) fn embeddings(body: &Value) -> Result<Page, Refusal> {
     let model = body.get("model").and_then(Value::as_str).ok_or_else(|| Refusal::bad("you must provide a model parameter"))?;
     let inputs = inputs(body.get("input").unwrap_or(&Value::Null))?;
     let dimensions = body.get("dimensions").map_or(Some(DIMENSIONS), Value::as_u64).filter(|count| (1..=3_072).contains(count));
@@ -22,13 +22,14 @@ pub(super) fn embeddings(body: &Value) -> Result<Value, Refusal> {
         Some(_) => return Err(Refusal::bad("Invalid value for 'encoding_format': expected 'float' or 'base64'.").param("encoding_format")),
     };
     let entry = |(index, input): (usize, &String)| {
-        let vector = vector(input, dimensions);
+        let vector = vector::of(input, dimensions);
         let embedding = if in_base64 { json!(packed(&vector)) } else { json!(vector) };
         json!({"object": "embedding", "index": index, "embedding": embedding})
     };
     let tokens: usize = inputs.iter().map(|input| input.split_whitespace().count()).sum();
     let data: Vec<Value> = inputs.iter().enumerate().map(entry).collect();
-    Ok(json!({"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}))
+    let list = json!({"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}});
+    Ok(Page::Vectors(model.to_owned(), list))
 }
 
 /// A text, texts, tokens, or lists of tokens.
@@ -48,17 +49,6 @@ fn inputs(input: &Value) -> Result<Vec<String>, Refusal> {
             .collect(),
         _ => Err(wrong()),
     }
-}
-
-fn vector(input: &str, dimensions: u64) -> Vec<f32> {
-    let raw: Vec<f32> = (0..dimensions)
-        .map(|index| {
-            let hash = Sha256::new().chain_update(index.to_le_bytes()).chain_update(input).finalize();
-            f32::from(i16::from_le_bytes([hash[0], hash[1]]))
-        })
-        .collect();
-    let length = raw.iter().map(|x| x * x).sum::<f32>().sqrt().max(1.0);
-    raw.into_iter().map(|x| x / length).collect()
 }
 
 /// Little-endian floats in base64.

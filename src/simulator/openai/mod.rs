@@ -41,7 +41,7 @@ impl Format for OpenAi {
                 let reply = write::reply(&asked);
                 Ok(Page::Chat(Box::new(asked), reply))
             }
-            ("POST", "/v1/embeddings") => embed::embeddings(&body(call)?).map(Page::Json),
+            ("POST", "/v1/embeddings") => embed::embeddings(&body(call)?),
             ("GET", "/v1/models") => Ok(Page::Json(models())),
             (method, "/v1/chat/completions" | "/v1/embeddings" | "/v1/models") => {
                 let message = format!("Not allowed to {method} on {} (HINT: Perhaps you meant to use a different HTTP method?)", call.path);

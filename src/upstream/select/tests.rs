@@ -73,7 +73,7 @@ fn snapshot(keys: &[Written]) -> Snapshot {
         concurrency: None,
     };
     Snapshot {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        listen: Vec::new(),
         admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         threads: 1,
         providers: vec![Arc::new(provider)],

@@ -4,52 +4,52 @@ use crate::json::{Kind, Literal, View};
 use crate::refusal::Refusal;
 
 /// The member `key` as a string, if it stands.
-pub(in crate::chat) fn string<'a>(parent: View<'a>, key: &str) -> Result<Option<View<'a>>, Refusal> {
+pub(crate) fn string<'a>(parent: View<'a>, key: &str) -> Result<Option<View<'a>>, Refusal> {
     of_kind(parent, key, Kind::String)
 }
 
 /// The member `key`, which must be a string.
-pub(in crate::chat) fn required_string<'a>(parent: View<'a>, key: &str) -> Result<View<'a>, Refusal> {
+pub(crate) fn required_string<'a>(parent: View<'a>, key: &str) -> Result<View<'a>, Refusal> {
     string(parent, key)?.ok_or_else(|| missing(parent, key))
 }
 
 /// The member `key`, which must be an object.
-pub(in crate::chat) fn required_object<'a>(parent: View<'a>, key: &str) -> Result<View<'a>, Refusal> {
+pub(crate) fn required_object<'a>(parent: View<'a>, key: &str) -> Result<View<'a>, Refusal> {
     of_kind(parent, key, Kind::Object)?.ok_or_else(|| missing(parent, key))
 }
 
 /// The member `key` as a boolean, if it stands.
-pub(in crate::chat) fn boolean(parent: View<'_>, key: &str) -> Result<Option<bool>, Refusal> {
+pub(crate) fn boolean(parent: View<'_>, key: &str) -> Result<Option<bool>, Refusal> {
     Ok(of_kind(parent, key, Kind::Bool)?.and_then(View::boolean))
 }
 
 /// Elements of the array at `key`; none if it is absent.
-pub(in crate::chat) fn elements<'a>(parent: View<'a>, key: &str) -> Result<impl Iterator<Item = View<'a>> + use<'a>, Refusal> {
+pub(crate) fn elements<'a>(parent: View<'a>, key: &str) -> Result<impl Iterator<Item = View<'a>> + use<'a>, Refusal> {
     Ok(of_kind(parent, key, Kind::Array)?.into_iter().flat_map(View::elements))
 }
 
 /// The member `key` of one kind, if it stands.
-pub(in crate::chat) fn of_kind<'a>(parent: View<'a>, key: &str, kind: Kind) -> Result<Option<View<'a>>, Refusal> {
+pub(crate) fn of_kind<'a>(parent: View<'a>, key: &str, kind: Kind) -> Result<Option<View<'a>>, Refusal> {
     parent.present(key).map(|view| expect(view, kind)).transpose()
 }
 
 /// The view itself, if it is of the kind.
-pub(in crate::chat) fn expect(view: View<'_>, kind: Kind) -> Result<View<'_>, Refusal> {
+pub(crate) fn expect(view: View<'_>, kind: Kind) -> Result<View<'_>, Refusal> {
     if view.kind() == kind { Ok(view) } else { Err(wrong_kind(view, noun(kind))) }
 }
 
 /// A string as a literal.
-pub(in crate::chat) fn literal(view: View<'_>) -> Result<Literal<'_>, Refusal> {
+pub(crate) fn literal(view: View<'_>) -> Result<Literal<'_>, Refusal> {
     view.literal().ok_or_else(|| wrong_kind(view, noun(Kind::String)))
 }
 
 /// Members that stand and are not among `known`.
-pub(in crate::chat) fn rest<'a>(view: View<'a>, known: &'static [&'static str]) -> impl Iterator<Item = View<'a>> {
+pub(crate) fn rest<'a>(view: View<'a>, known: &'static [&'static str]) -> impl Iterator<Item = View<'a>> {
     view.members().filter(|member| member.kind() != Kind::Null && member.key().is_none_or(|key| !known.contains(&key.as_ref())))
 }
 
 /// A member that must stand does not.
-pub(in crate::chat) fn missing(parent: View<'_>, key: &str) -> Refusal {
+pub(crate) fn missing(parent: View<'_>, key: &str) -> Refusal {
     let mut path = parent.path();
     if !path.is_empty() {
         path.push('.');
@@ -60,7 +60,7 @@ pub(in crate::chat) fn missing(parent: View<'_>, key: &str) -> Refusal {
 }
 
 /// A value is of the wrong kind; `expected` is a noun with its article.
-pub(in crate::chat) fn wrong_kind(view: View<'_>, expected: &str) -> Refusal {
+pub(crate) fn wrong_kind(view: View<'_>, expected: &str) -> Refusal {
     let path = view.path();
     let what = if path.is_empty() { "the request body".to_owned() } else { format!("'{path}'") };
     let message = format!("Invalid type for {what}: expected {expected}, but got {} instead.", noun(view.kind()));
@@ -68,7 +68,7 @@ pub(in crate::chat) fn wrong_kind(view: View<'_>, expected: &str) -> Refusal {
 }
 
 /// A string is not one of those that are known; `known` lists them, quoted.
-pub(in crate::chat) fn unknown_value(view: View<'_>, known: &str) -> Refusal {
+pub(crate) fn unknown_value(view: View<'_>, known: &str) -> Refusal {
     let value: String = view.text().unwrap_or_default().chars().take(64).collect();
     Refusal::client(view.path(), format!("Invalid value: '{value}'. Supported values are: {known}."))
 }

@@ -1,6 +1,6 @@
 //! Reads a scanned body into a [`ChatRequest`]: lenient to what OpenAI accepts, exact about what is wrong.
 
-pub(super) mod field;
+pub(crate) mod field;
 mod message;
 mod neutral;
 mod tool;

@@ -1,8 +1,9 @@
-//! Google's generateContent, on AI Studio and Vertex.
+//! Google's generateContent and its embeddings, on AI Studio and Vertex.
 
 mod arguments;
 mod calls;
 mod contents;
+mod embeddings;
 mod error;
 mod finish;
 mod generation;
@@ -21,6 +22,7 @@ use bytes::Bytes;
 
 use super::{Dialect, Names, Target, Translated};
 use crate::chat::{ChatRequest, Reply, StreamReader};
+use crate::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use crate::fault::Fault;
 use crate::refusal::Refusal;
 
@@ -47,6 +49,18 @@ impl Dialect for Gemini {
 
     fn chat_stream(&self, names: Names) -> Box<dyn StreamReader> {
         Box::new(stream::Reader::new(names))
+    }
+
+    fn embeddings_path(&self, target: &Target<'_>, inputs: usize) -> String {
+        embeddings::path(target, inputs)
+    }
+
+    fn embeddings_request(&self, request: &EmbeddingsRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
+        embeddings::translate(request, target)
+    }
+
+    fn embeddings_reply<'a>(&self, body: &'a Bytes) -> Result<EmbeddingsReply<'a>, Fault> {
+        embeddings::read(body)
     }
 
     fn fault(&self, status: u16, body: &[u8]) -> Fault {

@@ -2,10 +2,13 @@
 
 use crate::dialect::segment::encode;
 
-/// `/models/{model}:generateContent`, or `:streamGenerateContent?alt=sse` (without `alt=sse` a stream is one JSON array). A model with
-/// a path of its own (`tunedModels/x`, `publishers/google/models/x`) stands as it is.
+/// `/models/{model}:generateContent`, or `:streamGenerateContent?alt=sse` (without `alt=sse` a stream is one JSON array).
 pub(super) fn chat(model: &str, stream: bool) -> String {
-    let method = if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
+    of(model, if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" })
+}
+
+/// `/models/{model}` and the method. A model with a path of its own (`tunedModels/x`, `publishers/google/models/x`) stands as it is.
+pub(super) fn of(model: &str, method: &str) -> String {
     let segments: Vec<&str> = model.split('/').collect();
     // An empty or dotted segment would lead elsewhere below the base URL.
     let is_path = segments.len() > 1 && segments.iter().all(|segment| !matches!(*segment, "" | "." | ".."));

@@ -1,24 +1,29 @@
 //! OpenAI chat completions: the client's own dialect, and that of most providers.
 //!
-//! Source: OpenAI's API specification, endpoint `POST /chat/completions`.
+//! Source: OpenAI's API specification, endpoints `POST /chat/completions` and `POST /embeddings`.
 
+mod embeddings;
 mod error;
 mod reply;
 mod request;
 mod stream;
+mod tail;
 mod wire;
 
 use bytes::Bytes;
 
 use super::{Dialect, Names, Target, Translated};
 use crate::chat::{ChatRequest, Reply, StreamReader};
+use crate::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use crate::fault::Fault;
 use crate::refusal::Refusal;
 
+pub use embeddings::write_embeddings;
 pub use error::{ErrorText, error_body, error_type, fault_body};
 pub use reply::{ReplyContext, write_reply};
 pub use request::rewrite;
 pub use stream::StreamWriter;
+pub use tail::Tail;
 
 /// The dialect.
 #[derive(Debug)]
@@ -43,6 +48,18 @@ impl Dialect for OpenAi {
 
     fn chat_stream(&self, _names: Names) -> Box<dyn StreamReader> {
         Box::new(stream::Reader::default())
+    }
+
+    fn embeddings_path(&self, _target: &Target<'_>, _inputs: usize) -> String {
+        "/embeddings".to_owned()
+    }
+
+    fn embeddings_request(&self, request: &EmbeddingsRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
+        Ok(Translated { body: rewrite(request.document, target.model), losses: Vec::new(), names: Names::default() })
+    }
+
+    fn embeddings_reply<'a>(&self, body: &'a Bytes) -> Result<EmbeddingsReply<'a>, Fault> {
+        embeddings::read(body)
     }
 
     fn fault(&self, status: u16, body: &[u8]) -> Fault {

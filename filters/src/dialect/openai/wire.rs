@@ -274,7 +274,7 @@ static FINISH_REASONS: &[(&str, FinishReason)] = &[
 ];
 
 /// Token counts in OpenAI's shape, with DeepSeek's and OpenRouter's additions.
-fn usage(raw: &RawValue) -> Option<Usage> {
+pub(super) fn usage(raw: &RawValue) -> Option<Usage> {
     #[derive(Default, Deserialize)]
     struct Details {
         cached_tokens: Option<u64>,

@@ -1,0 +1,301 @@
+//! What lies between a client's connection and Pingora: it times the heads of requests, and answers in our own words where Pingora
+//! refuses one by itself. Bodies and answers pass through untouched and uncopied.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Buf, Bytes};
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep};
+
+use super::refusal;
+use crate::proxy::accept;
+use crate::proxy::problem::Problem;
+
+/// How long a connection that is closed is read on, so that the last answer is not lost to a reset, and how much.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1 << 20;
+
+/// Where a connection is: in the head of a request, or past it. Shared by the connection, its guard and the request's first phase.
+#[derive(Debug, Default)]
+pub struct HeadWatch {
+    /// Odd in a head; a new number for each.
+    turn: AtomicU32,
+    refused: Notify,
+}
+
+impl HeadWatch {
+    /// A head may begin.
+    pub fn begin(&self) {
+        self.turn.fetch_or(1, Ordering::Relaxed);
+    }
+
+    /// The head has been read.
+    pub fn done(&self) {
+        self.turn.fetch_add(self.turn.load(Ordering::Relaxed) & 1, Ordering::Relaxed);
+    }
+
+    /// Waits until a head was refused: the connection is to be dropped.
+    pub async fn refused(&self) {
+        self.refused.notified().await;
+    }
+
+    /// The number of the head under way.
+    fn head(&self) -> Option<u32> {
+        let turn = self.turn.load(Ordering::Relaxed);
+        (turn & 1 == 1).then_some(turn)
+    }
+}
+
+/// A connection under guard.
+pub struct Guard {
+    inner: Stream,
+    watch: Arc<HeadWatch>,
+    /// How long a head may take.
+    patience: Duration,
+    head: Head,
+    /// HTTP/2: what was read to find that out.
+    replay: Option<Bytes>,
+}
+
+/// The head under way, as far as it was seen.
+#[derive(Default)]
+struct Head {
+    turn: u32,
+    /// Since when it is timed.
+    since: Option<Instant>,
+    /// Whether any of it has come.
+    begun: bool,
+    /// Runs where the client keeps us waiting.
+    alarm: Option<Pin<Box<Sleep>>>,
+    /// Pingora's own refusal was replaced.
+    refused: bool,
+}
+
+impl Guard {
+    /// Guards a connection of HTTP/1. Its first head is timed from `since` and has begun where `begun`; later ones from their first byte.
+    #[must_use]
+    pub fn http1(inner: Stream, watch: Arc<HeadWatch>, patience: Duration, since: Instant, begun: bool) -> Self {
+        watch.begin();
+        let head = Head { turn: watch.head().unwrap_or_default(), since: Some(since), begun, ..Head::default() };
+        Self { inner, watch, patience, head, replay: None }
+    }
+
+    /// Hands on a connection of HTTP/2, of which `read` was read already.
+    #[must_use]
+    pub fn http2(inner: Stream, read: Bytes) -> Self {
+        Self { inner, watch: Arc::default(), patience: Duration::MAX, head: Head::default(), replay: Some(read) }
+    }
+
+    /// Whether this is a head. The state is fresh for each.
+    fn in_head(&mut self) -> bool {
+        let Some(turn) = self.watch.head() else { return false };
+        if self.head.turn != turn {
+            self.head = Head { turn, ..Head::default() };
+        }
+        true
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.head.refused {
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if read.is_ready() && buf.filled().len() > before {
+            self.head.begun = true;
+        }
+        if self.head.begun {
+            self.head.since.get_or_insert_with(Instant::now);
+        }
+        let Some(since) = self.head.since else { return read };
+        let late = match &read {
+            Poll::Ready(_) => since.elapsed() > self.patience,
+            Poll::Pending => {
+                let end = since + self.patience;
+                self.head.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end))).as_mut().poll(cx).is_ready()
+            }
+        };
+        if !late {
+            return read;
+        }
+        buf.set_filled(before);
+        // One that never began to ask needs no answer.
+        let problem = self.head.begun.then(refusal::slow);
+        self.refuse(cx, problem.as_ref());
+        self.watch.refused.notify_one();
+        Poll::Pending
+    }
+
+    /// Answers as far as the socket takes it at once, which a fresh one does.
+    fn refuse(&mut self, cx: &mut Context<'_>, problem: Option<&Problem>) {
+        self.head.refused = true;
+        let Some(problem) = problem else { return };
+        let request_id = accept::new_request_id();
+        log::info!("{request_id} from {} ended with {}: {}", peer(&self.inner), problem.status, problem.message);
+        let answer = refusal::render(problem, &request_id);
+        let mut rest = &answer[..];
+        while !rest.is_empty() {
+            match Pin::new(&mut self.inner).poll_write(cx, rest) {
+                Poll::Ready(Ok(written)) if written > 0 => rest = rest.get(written..).unwrap_or_default(),
+                _ => return,
+            }
+        }
+        let _ = Pin::new(&mut self.inner).poll_flush(cx);
+    }
+
+    /// Pingora writes before a head has been read: it refuses one it cannot parse. We say it in our own words.
+    fn replace_refusal(&mut self, cx: &mut Context<'_>, written: &[u8]) {
+        if !self.head.refused {
+            let status = written.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+            self.refuse(cx, Some(&refusal::malformed(status)));
+        }
+    }
+}
+
+/// Who is at the other end, for the log.
+#[must_use]
+pub fn peer(stream: &Stream) -> String {
+    let digest = stream.get_socket_digest();
+    digest.and_then(|digest| digest.peer_addr().map(ToString::to_string)).unwrap_or_else(|| "a local client".to_owned())
+}
+
+impl AsyncRead for Guard {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if let Some(read) = &mut this.replay
+            && !read.is_empty()
+        {
+            let count = read.len().min(buf.remaining());
+            buf.put_slice(read.get(..count).unwrap_or_default());
+            read.advance(count);
+            return Poll::Ready(Ok(()));
+        }
+        if this.in_head() { this.poll_head(cx, buf) } else { Pin::new(&mut this.inner).poll_read(cx, buf) }
+    }
+}
+
+impl AsyncWrite for Guard {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.in_head() {
+            self.replace_refusal(cx, buf);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if self.in_head() {
+            self.replace_refusal(cx, bufs.first().map(|first| &**first).unwrap_or_default());
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+        }
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Guard {
+    async fn shutdown(&mut self) {
+        close(&mut self.inner).await;
+    }
+}
+
+/// Ends a connection so that the last answer arrives: a socket that is closed with bytes unread resets the connection, and the client
+/// may lose what it was sent.
+pub async fn close(stream: &mut Stream) {
+    if AsyncWriteExt::shutdown(stream).await.is_err() {
+        return;
+    }
+    let drain = async {
+        let (mut scrap, mut left) = ([0; 4_096], LINGER_BYTES);
+        while let Ok(read @ 1..) = stream.read(&mut scrap).await {
+            left = left.saturating_sub(read);
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, Box::pin(drain)).await;
+}
+
+impl UniqueID for Guard {
+    fn id(&self) -> UniqueIDType {
+        self.inner.id()
+    }
+}
+
+impl Ssl for Guard {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.inner.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        // A client that knows beforehand has chosen as well.
+        if self.replay.is_some() { Some(ALPN::H2) } else { self.inner.selected_alpn_proto() }
+    }
+}
+
+impl GetTimingDigest for Guard {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.inner.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.inner.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.inner.get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for Guard {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.inner.get_proxy_digest()
+    }
+
+    fn set_proxy_digest(&mut self, digest: ProxyDigest) {
+        self.inner.set_proxy_digest(digest);
+    }
+}
+
+impl GetSocketDigest for Guard {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.inner.get_socket_digest()
+    }
+
+    fn set_socket_digest(&mut self, digest: SocketDigest) {
+        self.inner.set_socket_digest(digest);
+    }
+}
+
+impl Peek for Guard {}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,259 @@
+//! A connection's way from `accept` to its last request.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::BytesMut;
+use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::protocols::l4::stream::Stream as Socket;
+use pingora::protocols::{ALPN, SocketDigest, Stream};
+use pingora::server::ShutdownWatch;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::caps::{Caps, Place};
+use super::guard::{self, Guard, HeadWatch};
+use super::proxy_protocol::{self, Named};
+use super::refusal;
+use super::tls::Certificates;
+use crate::attend::attend;
+use crate::config::{Door, Listener, Snapshot};
+use crate::drain::Flights;
+use crate::live::Live;
+use crate::proxy::accept;
+
+/// How long a balancer may take for its header.
+const PROXY_HEADER: Duration = Duration::from_secs(3);
+/// How long a connection may be idle between requests, in seconds.
+const IDLE_S: u64 = 60;
+/// What a client that knows HTTP/2 beforehand begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Pingora's own first buffer for a head.
+const FIRST_READ: usize = 4_096;
+/// So many connections at once are told that there is no room; more are closed without a word.
+const TURNED_AWAY: usize = 256;
+
+/// Receives connections, and hands their requests to the proxy.
+pub struct Reception<A> {
+    proxy: Arc<A>,
+    live: Arc<ArcSwap<Live>>,
+    flights: Arc<Flights>,
+    entrances: Vec<Entrance>,
+    caps: Arc<Caps>,
+    turned_away: Semaphore,
+}
+
+struct Entrance {
+    listener: Listener,
+    tls: Option<Acceptor>,
+}
+
+/// What a connection speaks, with what was read of it to find out.
+enum Speaks {
+    Http1(BytesMut),
+    Http2(BytesMut),
+}
+
+impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
+    /// Receives what comes to the listeners of `snapshot`; also returns the certificates, to be renewed by reloads.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn new(
+        proxy: A,
+        live: Arc<ArcSwap<Live>>,
+        flights: Arc<Flights>,
+        snapshot: &Snapshot,
+    ) -> Result<(Self, Certificates), rustls::Error> {
+        let mut certificates = Certificates::default();
+        let mut entrances = Vec::new();
+        for listener in &snapshot.listen {
+            let tls = listener.tls.as_ref().map(|identity| certificates.acceptor(listener, identity)).transpose()?;
+            entrances.push(Entrance { listener: listener.clone(), tls });
+        }
+        let turned_away = Semaphore::new(TURNED_AWAY);
+        Ok((Self { proxy: Arc::new(proxy), live, flights, entrances, caps: Arc::default(), turned_away }, certificates))
+    }
+
+    async fn receive(&self, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<()> {
+        let began = Instant::now();
+        let limits = self.live.load().snapshot.limits;
+        let patience = Duration::from_millis(limits.header_timeout_ms);
+        let entrance = self.entrance(&stream)?;
+        let Some(mut place) = self.caps.enter(limits.connections) else {
+            return self.turn_away(entrance, stream).await;
+        };
+        if !entrance.listener.balancers.is_empty() {
+            name_client(entrance, &mut stream).await?;
+        }
+        if !claim(&mut place, &stream, limits.connections_per_address) {
+            return self.turn_away(entrance, stream).await;
+        }
+        let open = async {
+            let mut stream = entrance.open(stream).await?;
+            let speaks = entrance.listen(&mut stream).await?;
+            Some((stream, speaks))
+        };
+        // In a box: its size would stay with the connection for its life.
+        let (stream, speaks) = timeout_at(began + patience, Box::pin(open)).await.ok()??;
+        match speaks {
+            Speaks::Http1(read) => {
+                let begun = !read.is_empty();
+                let requests = |stream| self.http1(stream, read, (began, patience), shutdown);
+                attend(&self.flights, (stream, begun), shutdown, requests).await;
+            }
+            Speaks::Http2(read) => {
+                self.proxy.process_new(Box::new(Guard::http2(stream, read.freeze())), shutdown).await;
+            }
+        }
+        Some(())
+    }
+
+    /// Request after request, as Pingora does it, with word to the guard when each begins.
+    async fn http1(&self, stream: Stream, read: BytesMut, (began, patience): (Instant, Duration), shutdown: &ShutdownWatch) {
+        let watch = Arc::new(HeadWatch::default());
+        let guard = Guard::http1(stream, watch.clone(), patience, began, !read.is_empty());
+        let mut session = ServerSession::new_http1(Box::new(guard));
+        session.set_keepalive((!*shutdown.borrow()).then_some(IDLE_S));
+        session.set_pipelined_prefix(read);
+        loop {
+            watch.begin();
+            session.set_connection_user_context(Some(Box::new(watch.clone())));
+            let reused = tokio::select! {
+                biased;
+                reused = self.proxy.process_new_http(session, shutdown) => reused,
+                () = watch.refused() => None,
+            };
+            let Some((stream, settings)) = reused.map(pingora::apps::ReusedHttpStream::consume) else { return };
+            session = ServerSession::new_http1(stream);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
+        }
+    }
+
+    /// The listener a connection came to, by its local address.
+    fn entrance(&self, stream: &Stream) -> Option<&Entrance> {
+        if let [only] = self.entrances.as_slice() {
+            return Some(only);
+        }
+        let digest = stream.get_socket_digest()?;
+        let local = digest.local_addr()?;
+        self.entrances.iter().find(|entrance| entrance.listener.door.leads_to(local))
+    }
+
+    /// No room. Without TLS it is said; a handshake would cost more than the connection.
+    async fn turn_away(&self, entrance: &Entrance, mut stream: Stream) -> Option<()> {
+        let problem = refusal::full();
+        let request_id = accept::new_request_id();
+        log::warn!("{request_id} from {} turned away: {} connections are open", guard::peer(&stream), self.caps.open());
+        let (None, Ok(_permit)) = (&entrance.tls, self.turned_away.try_acquire()) else { return None };
+        let answer = refusal::render(&problem, &request_id);
+        let say = async {
+            stream.write_all(&answer).await.ok()?;
+            stream.flush().await.ok()?;
+            guard::close(&mut stream).await;
+            Some(())
+        };
+        timeout(PROXY_HEADER, say).await.ok()?
+    }
+}
+
+impl Entrance {
+    /// TLS, where the listener has it.
+    async fn open(&self, stream: Stream) -> Option<Stream> {
+        let Some(acceptor) = &self.tls else { return Some(stream) };
+        let peer = guard::peer(&stream);
+        let socket = stream.into_any().downcast::<Socket>().ok()?;
+        match acceptor.tls_handshake(*socket).await {
+            Ok(stream) => Some(Box::new(stream)),
+            Err(error) => {
+                log::debug!("TLS handshake with {peer} failed: {error}");
+                None
+            }
+        }
+    }
+
+    /// Finds out what a connection speaks. Nothing is read where only HTTP/1 can be.
+    async fn listen(&self, stream: &mut Stream) -> Option<Speaks> {
+        let chosen = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        if !chosen && (self.tls.is_some() || !self.listener.http2) {
+            return Some(Speaks::Http1(BytesMut::new()));
+        }
+        let mut read = BytesMut::with_capacity(FIRST_READ);
+        loop {
+            let seen = read.len().min(PREFACE.len());
+            if read.get(..seen) != PREFACE.get(..seen) {
+                // The handshake's word binds.
+                return (!chosen).then_some(Speaks::Http1(read));
+            }
+            if seen == PREFACE.len() {
+                return Some(Speaks::Http2(read));
+            }
+            stream.read_buf(&mut read).await.ok().filter(|count| *count > 0)?;
+        }
+    }
+}
+
+impl Door {
+    /// Whether a connection with this local address came in here.
+    fn leads_to(&self, local: &SocketAddr) -> bool {
+        match (self, local) {
+            (Self::Tcp(door), SocketAddr::Inet(local)) => {
+                door.port() == local.port() && (door.ip().is_unspecified() || door.ip() == local.ip().to_canonical())
+            }
+            (Self::Unix { path, .. }, SocketAddr::Unix(local)) => local.as_pathname() == Some(path),
+            _ => false,
+        }
+    }
+}
+
+/// Reads a balancer's word on who is behind it. `None` where it owes one and does not give it.
+async fn name_client(entrance: &Entrance, stream: &mut Stream) -> Option<()> {
+    let digest = stream.get_socket_digest()?;
+    let balancer = digest.peer_addr()?.as_inet()?.ip();
+    if !entrance.listener.balancers.iter().any(|block| block.contains(balancer)) {
+        return Some(());
+    }
+    match timeout(PROXY_HEADER, Box::pin(proxy_protocol::read(stream))).await {
+        Ok(Ok(Named::Client(client))) => {
+            let digest = SocketDigest::from_raw_fd(stream.id());
+            let _ = digest.peer_addr.set(Some(SocketAddr::Inet(client)));
+            stream.set_socket_digest(digest);
+            Some(())
+        }
+        Ok(Ok(Named::Nobody)) => Some(()),
+        Ok(Err(error)) => {
+            log::warn!("the balancer {balancer} sent no PROXY protocol header ({error}): closed");
+            None
+        }
+        Err(_) => {
+            log::warn!("the balancer {balancer} sent no PROXY protocol header in {PROXY_HEADER:?}: closed");
+            None
+        }
+    }
+}
+
+fn claim(place: &mut Place, stream: &Stream, limit: Option<usize>) -> bool {
+    let Some(limit) = limit else { return true };
+    let digest = stream.get_socket_digest();
+    let address: Option<IpAddr> = digest.and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+    address.is_none_or(|address| place.claim(address, limit))
+}
+
+#[async_trait]
+impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Reception<A> {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        self.receive(stream, shutdown).await;
+        None
+    }
+
+    // Without the proxy's own clean-up, which would drop requests whose head has come in part.
+}

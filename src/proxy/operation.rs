@@ -1,0 +1,118 @@
+//! What a call is for: the one place where chat and embeddings part. Everything else of a request's way is the same for both.
+
+use bytes::Bytes;
+use heliostat_filters::chat::{self, CHAT};
+use heliostat_filters::dialect::openai;
+use heliostat_filters::dialect::{Dialect, Target, Translated};
+use heliostat_filters::embeddings::{self, EMBEDDINGS, EmbeddingsRequest, Wanted};
+use heliostat_filters::fault::Fault;
+use heliostat_filters::json::{Document, Shape};
+use heliostat_filters::loss::Loss;
+use heliostat_filters::refusal::Refusal;
+use heliostat_filters::usage::Usage;
+
+use super::problem::Problem;
+use crate::config::{Candidate, Speech};
+
+/// What a call is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// `POST /v1/chat/completions`
+    Chat,
+    /// `POST /v1/embeddings`
+    Embeddings,
+}
+
+impl Operation {
+    /// What the scan of a body records.
+    #[must_use]
+    pub fn shape(self) -> &'static Shape {
+        match self {
+            Self::Chat => &CHAT,
+            Self::Embeddings => &EMBEDDINGS,
+        }
+    }
+
+    /// Whether an event stream is asked for: embeddings have none.
+    ///
+    /// # Errors
+    /// A [`Refusal`] at `stream`.
+    pub fn wants_stream(self, document: &Document) -> Result<bool, Refusal> {
+        match self {
+            Self::Chat => chat::wants_stream(document),
+            Self::Embeddings => Ok(false),
+        }
+    }
+
+    /// Refuses what this gateway takes of no client: too many inputs.
+    ///
+    /// # Errors
+    /// A [`Refusal`] at `input`.
+    pub fn check(self, document: &Document) -> Result<(), Refusal> {
+        if self == Self::Embeddings { embeddings::count_inputs(document).map(drop) } else { Ok(()) }
+    }
+
+    /// The path of the call, below the provider's base URL.
+    #[must_use]
+    pub fn path(self, document: &Document, speech: &Speech, target: &Target<'_>, stream: bool) -> String {
+        match self {
+            Self::Chat => speech.chat_path(target.model, stream),
+            // The count was checked when the request was planned.
+            Self::Embeddings => speech.dialect.embeddings_path(target, embeddings::count_inputs(document).unwrap_or_default()),
+        }
+    }
+
+    /// Holds the fallbacks that a body names against its model. Vectors of two models have nothing in common, so that an index
+    /// would be spoilt by them without anybody noticing: only the same model elsewhere may stand in.
+    ///
+    /// # Errors
+    /// 400 for embeddings with a fallback to another model.
+    pub fn check_fallbacks(self, primary: &Candidate, fallbacks: &[Candidate]) -> Result<(), Problem> {
+        let other = fallbacks.iter().position(|fallback| !self.may_stand_in(primary, fallback));
+        let Some((index, fallback)) = other.and_then(|index| Some((index, fallbacks.get(index)?))) else { return Ok(()) };
+        let message = format!(
+            "Embeddings of `{}` cannot stand in for those of `{}`: vectors of different models do not compare. Name the same model at \
+             another provider, or no fallback.",
+            fallback.model, primary.model
+        );
+        Err(Problem::new(400, "incompatible_fallback", message).at(format!("fallbacks[{index}]")))
+    }
+
+    /// Whether `fallback` may answer in place of `primary`: any model in a chat, the same model for embeddings.
+    #[must_use]
+    pub fn may_stand_in(self, primary: &Candidate, fallback: &Candidate) -> bool {
+        self == Self::Chat || fallback.model == primary.model
+    }
+}
+
+/// An embeddings request as a provider of another dialect gets it, and what the client's reply must hold.
+///
+/// # Errors
+/// A [`Refusal`]: the request is wrong, or this candidate cannot carry it.
+pub fn embeddings_request(document: &Document, dialect: &dyn Dialect, target: &Target<'_>) -> Result<(Translated, Wanted), Refusal> {
+    let request = EmbeddingsRequest::read(document)?;
+    let translated = dialect.embeddings_request(&request, target)?;
+    let wanted = Wanted { model: target.model.to_owned(), inputs: request.inputs.len(), encoding: request.encoding };
+    Ok((translated, wanted))
+}
+
+/// Reads a whole embeddings reply, and writes it for a client of another dialect.
+///
+/// # Errors
+/// The [`Fault`] that the body stands for.
+pub fn embeddings_reply(dialect: &dyn Dialect, body: &Bytes, wanted: Option<&Wanted>) -> Result<Read, Fault> {
+    let reply = dialect.embeddings_reply(body)?;
+    let usage = reply.usage.unwrap_or_default();
+    let Some(wanted) = wanted else { return Ok(Read { usage, written: None }) };
+    let (pieces, losses) = openai::write_embeddings(&reply, wanted)?;
+    Ok(Read { usage, written: Some((pieces.pieces, losses)) })
+}
+
+/// What came of a whole reply.
+#[derive(Debug)]
+pub struct Read {
+    /// Token counts.
+    pub usage: Usage,
+    /// For a client of another dialect: the body, and what it lost.
+    pub written: Option<(Vec<Bytes>, Vec<Loss>)>,
+}

@@ -136,6 +136,7 @@ fn run_demo(listen: SocketAddr, admin_listen: SocketAddr, pending_reload: Arc<At
     let source = Source::Text(demo::configuration(&simulators, listen, admin_listen));
     match source.load() {
         Ok(snapshot) => {
+            server::probe_listeners(&snapshot)?;
             writeln!(io::stdout().lock(), "{}", demo::greeting(listen))?;
             server::run(source, snapshot, pending_reload)?;
             Ok(ExitCode::SUCCESS)

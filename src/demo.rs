@@ -19,15 +19,15 @@ providers:
     base_url: http://{openai}
     keys:
       - name: primary
-        value: sk-demo-openai-primary
+        value: demo-openai-primary
         weight: 0.7
       - name: secondary
-        value: sk-demo-openai-secondary
+        value: demo-openai-secondary
         weight: 0.3
   anthropic:
     base_url: http://{anthropic}
     keys:
-      - value: sk-demo-anthropic
+      - value: demo-anthropic
   gemini:
     base_url: http://{gemini}
     keys:

@@ -1,5 +1,6 @@
 //! The process: listeners, services, signals.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -44,9 +45,8 @@ const H2_IDLE: Duration = Duration::from_secs(60);
 /// # Errors
 /// A listener's address cannot be had, or the process cannot be set up.
 pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    probe_listeners(&snapshot)?;
     let (doors, admin_listen, threads) = (doors(&snapshot), snapshot.admin_listen, snapshot.threads);
-    doors.iter().try_for_each(|door| listen::probe("listen", door))?;
-    listen::probe("admin.listen", &Door::Tcp(admin_listen))?;
     announce(&source, &snapshot);
     let pool = Pool::new();
     pool.prepare(&snapshot);
@@ -117,6 +117,15 @@ fn state(standing: Standing) -> CredentialState {
         Standing::Cooling { .. } => CredentialState::Cooling,
         Standing::Off => CredentialState::Off,
     }
+}
+
+/// Tries the addresses. Pingora ends the process without a word on one it cannot have: find out before.
+///
+/// # Errors
+/// The key, the address, and what is wrong with it.
+pub fn probe_listeners(snapshot: &Snapshot) -> io::Result<()> {
+    doors(snapshot).iter().try_for_each(|door| listen::probe("listen", door))?;
+    listen::probe("admin.listen", &Door::Tcp(snapshot.admin_listen))
 }
 
 fn doors(snapshot: &Snapshot) -> Vec<Door> {

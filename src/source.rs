@@ -24,7 +24,8 @@ impl Source {
     pub fn find(named: Option<PathBuf>) -> Self {
         match named {
             Some(path) => Self::File(path),
-            None if Path::new(USUAL_FILE).exists() => Self::File(USUAL_FILE.into()),
+            // One that is there and cannot be looked at is reported when it is loaded, not passed over.
+            None if Path::new(USUAL_FILE).try_exists().unwrap_or(true) => Self::File(USUAL_FILE.into()),
             None => Self::Environment,
         }
     }

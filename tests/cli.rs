@@ -150,3 +150,51 @@ async fn check_never_prints_a_secret() {
     let output = check(&GOOD.replace("env.OPENAI_API_KEY", "sk-inline-secret\n        nmae: x")).await;
     assert!(!said(&output).contains("sk-inline-secret"), "{}", said(&output));
 }
+
+#[tokio::test]
+async fn a_file_that_says_nothing_of_providers_is_no_configuration() {
+    // OPENAI_API_KEY is set, and must not stand in for a file that is empty, cut short, or the wrong one.
+    for text in ["", "# providers\n", "providers:\n", "listen: 127.0.0.1:8080\n", "{}"] {
+        let output = check(text).await;
+        assert!(!output.status.success(), "{text:?}: {}", said(&output));
+        assert!(said(&output).contains("providers: {openai: {keys:"), "{text:?}: {}", said(&output));
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_is_told_with_the_nearest_that_is_known() {
+    let own = |more: &str| format!("providers:\n  mine: {{ {more}, keys: [{{ value: env.OPENAI_API_KEY }}] }}\n");
+    for (text, words) in [
+        (own("base_url: \"http://127.0.0.1:1\", dialect: antropic"), "\"antropic\"; did you mean \"anthropic\"?"),
+        (own("base_url: \"localhost:8000/v1\", dialect: openai"), "\"localhost:8000/v1\" is not a URL; write https://"),
+    ] {
+        let output = check(&text).await;
+        assert!(!output.status.success() && said(&output).contains(words), "{words} in {}", said(&output));
+    }
+    let output = check(&own("base_url: \"htp://user:hunter2@host\", dialect: openai")).await;
+    assert!(!output.status.success() && !said(&output).contains("hunter2"), "{}", said(&output));
+}
+
+#[tokio::test]
+async fn a_demo_greets_only_where_it_can_listen() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for arguments in
+        [["demo", "--listen", &address, "--admin-listen", "127.0.0.1:0"], ["demo", "--admin-listen", &address, "--listen", "127.0.0.1:0"]]
+    {
+        let output = run(&arguments).await;
+        assert!(!output.status.success());
+        assert!(!said(&output).contains("is ready") && said(&output).contains(&address), "{}", said(&output));
+    }
+}
+
+#[tokio::test]
+async fn a_secret_in_a_file_is_read_and_a_missing_file_is_named() {
+    let (folder, path) = file("heliostat.yaml", &GOOD.replace("env.OPENAI_API_KEY", "file.openai.key"));
+    let check = || async { run(&["check", "--config", path.to_str().unwrap()]).await };
+    let output = check().await;
+    assert!(!output.status.success() && said(&output).contains("cannot read openai.key"), "{}", said(&output));
+    std::fs::write(folder.path().join("openai.key"), "sk-secret-in-a-file\n").unwrap();
+    let output = check().await;
+    assert!(output.status.success() && !said(&output).contains("sk-secret-in-a-file"), "{}", said(&output));
+}

@@ -41,6 +41,13 @@ async fn a_body_without_a_length_is_bounded_too() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_no_object_is_named_so() {
+    let (openai, gateway) = gateway("").await;
+    let reply = refused(&openai, &gateway, "[]", 400).await;
+    assert_eq!(reply.error(), "Invalid type for the request body: expected an object, but got an array instead.");
+}
+
+#[tokio::test]
 async fn broken_json_is_400() {
     let (openai, gateway) = gateway("").await;
     for body in [

@@ -17,6 +17,7 @@
 mod support;
 
 mod admin;
+mod architecture;
 mod chat;
 mod cli;
 mod demo;
@@ -24,6 +25,8 @@ mod embeddings;
 mod failover;
 mod fakes;
 mod fixtures;
+mod hostile_client;
+mod hostile_upstream;
 mod http2;
 mod image_fetch;
 mod images;
@@ -33,6 +36,7 @@ mod memory;
 mod passthrough;
 mod readme;
 mod reload;
+mod rest;
 mod service;
 mod stop;
 mod stream;

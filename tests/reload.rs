@@ -169,3 +169,27 @@ async fn a_reload_never_prints_a_secret() {
     gateway.reload("providers: { openai: { keys: [{ value: sk-inline-secret, wieght: 1 }] } }\n").await;
     assert!(!gateway.log().contains(&secret_of("KEY_A")) && !gateway.log().contains("sk-inline-secret"), "{}", gateway.log());
 }
+
+#[tokio::test]
+async fn a_file_that_became_empty_is_refused() {
+    let openai = Provider::start().await;
+    openai.always(reply::json(native::openai("old")));
+    let gateway = Gateway::start(config(&openai)).await;
+    // OPENAI_API_KEY is set all the while, and is no configuration.
+    assert!(gateway.reload("").await.contains("was refused"));
+    assert!(gateway.reload("limits: { images: 3 }\n").await.contains("was refused"));
+    assert_eq!(gateway.chat(&ask("gpt-4o")).await.expect(200).content(), "old");
+}
+
+#[tokio::test]
+async fn a_stated_rest_survives_a_reload() {
+    let openai = Provider::start().await;
+    openai.script([reply::status(429).header("retry-after", "600")]);
+    let gateway = Gateway::start(config(&openai)).await;
+    gateway.chat(&ask("gpt-4o")).await.expect(429);
+    gateway.reload(&config(&openai).yaml()).await;
+    // The fake fails the test if it is asked once more.
+    let reply = gateway.chat_with(&[("x-heliostat-timeout-ms", "2000")], ask("gpt-4o").to_string().as_bytes()).await;
+    let seconds: u64 = reply.expect(429).header("retry-after").parse().unwrap();
+    assert!((590..=600).contains(&seconds), "{seconds}");
+}

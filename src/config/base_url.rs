@@ -5,13 +5,17 @@ use http::Uri;
 use super::field::Field;
 use super::snapshot::Endpoint;
 use super::transport::Transport;
+use super::value::shown;
 
 /// Reads a written `base_url`. One without a path gets `version_path`; the Anthropic dialect also wants a version after a path,
 /// because Anthropic's own SDKs write their base URLs without.
 pub(super) fn read(field: &Field<'_>, version_path: &str, dialect: &str) -> Option<Endpoint> {
-    match parse(field.text()?) {
+    let url = field.text()?;
+    match parse(url) {
         Ok(endpoint) => Some(complete(endpoint, version_path, dialect)),
-        Err(what) => field.fail(what),
+        // What stands before an @ or after a ? may be a secret.
+        Err(what) if url.contains(['@', '?', '#']) => field.fail(what),
+        Err(what) => field.fail(format!("\"{}\" {what}", shown(url))),
     }
 }
 

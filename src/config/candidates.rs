@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::catalogue;
-use super::field::{Field, Section};
+use super::field::{Field, Section, suggestion};
 use super::provider::{Providers, label};
 use super::snapshot::{Candidate, Route};
 use super::value::shown;
@@ -114,8 +114,9 @@ impl Providers {
         } else if self.implied && !variables.is_empty() {
             field.warn(format!("left out: {name} needs {variables} in the environment, or an entry in `providers`"));
         } else {
-            let names: Vec<&str> = self.ready.iter().map(|provider| provider.name.as_str()).collect();
-            let _: Option<()> = field.fail(format!("no provider \"{}\" here; configured: {}", shown(name), names.join(", ")));
+            let ready = self.ready.iter().map(|provider| provider.name.as_str());
+            let names: Vec<&str> = ready.chain(self.broken.iter().chain(&self.inactive).map(String::as_str)).collect();
+            let _: Option<()> = field.fail(format!("no provider \"{}\" here; {}", shown(name), suggestion(name, &names)));
         }
     }
 }

@@ -57,18 +57,33 @@ const DEFAULT_DRAIN_DEADLINE_MS: u64 = 60_000;
 const MAX_THREADS: u64 = 1_024;
 /// Of a machine's memory: 64 TiB.
 const MAX_MEMORY: u64 = 64 << 40;
+const EXAMPLE: &str = "write `providers`, such as `providers: {openai: {keys: [{value: env.OPENAI_API_KEY}]}}`";
+const VARIABLES: &str = "set OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY or another provider's usual variable";
+
+/// Where a configuration's text comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// Somebody wrote it.
+    File,
+    /// There is no file.
+    Nothing,
+}
 
 /// Reads a configuration, YAML or JSON. `file_name` is what problems call it.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of the file; warnings and notices among it.
 pub fn load(text: &str, file_name: &str, environment: &dyn Environment) -> Result<Snapshot, Vec<Problem>> {
+    load_as(Origin::File, text, file_name, environment)
+}
+
+fn load_as(origin: Origin, text: &str, file_name: &str, environment: &dyn Environment) -> Result<Snapshot, Vec<Problem>> {
     let sink = Sink::new(file_name);
     let snapshot = if text.len() as u64 > MAX_FILE_BYTES {
         sink.report(Severity::Error, None, "", format!("larger than {MAX_FILE_BYTES} bytes"));
         None
     } else {
-        tree::read(text, &sink).and_then(|tree| read(&tree, &sink, environment))
+        tree::read(text, &sink).and_then(|tree| read(origin, &tree, &sink, environment))
     };
     let problems = sink.into_problems();
     match snapshot {
@@ -99,15 +114,15 @@ pub fn load_file(path: &Path, environment: &dyn Environment) -> Result<Snapshot,
 /// # Errors
 /// That none is set, and what to set.
 pub fn from_environment(environment: &dyn Environment) -> Result<Snapshot, Vec<Problem>> {
-    load("", "environment", environment)
+    load_as(Origin::Nothing, "", "environment", environment)
 }
 
 /// `None` where the tree is no configuration at all; lesser problems are only reported.
-fn read(tree: &Node, sink: &Sink, environment: &dyn Environment) -> Option<Snapshot> {
+fn read(origin: Origin, tree: &Node, sink: &Sink, environment: &dyn Environment) -> Option<Snapshot> {
     let root = Field::new(tree, "", sink).section(ROOT)?;
     let vault = Vault::open(environment, root.get("env_file").as_ref());
     let scope = Scope { vault, network: Network::default().read(root.get("network")) };
-    let providers = providers(tree, &root, &scope, sink);
+    let providers = providers(origin, tree, &root, &scope, sink);
     let fallbacks = candidates::fallbacks(&root, &providers);
     let routes = candidates::routes(&root, &providers);
     let (drain_notice_ms, drain_deadline_ms) = drain(&root);
@@ -135,23 +150,26 @@ fn read(tree: &Node, sink: &Sink, environment: &dyn Environment) -> Option<Snaps
     Some(snapshot)
 }
 
-fn providers(tree: &Node, root: &Section<'_>, scope: &Scope<'_>, sink: &Sink) -> Providers {
+/// Without a section `providers`: those whose usual variables are set, where there is no file, or where the file names models to serve
+/// all the same. A file that does neither is no configuration: it may be the wrong one, or half written.
+fn providers(origin: Origin, tree: &Node, root: &Section<'_>, scope: &Scope<'_>, sink: &Sink) -> Providers {
+    let named = named(tree);
     let providers = match root.get("providers") {
         Some(field) => Providers::read(&field, scope),
-        None => Providers::implied(scope, sink, &named(tree)),
+        None if origin == Origin::File && named.is_empty() => Providers::default(),
+        None => Providers::implied(scope, sink, &named),
     };
     if providers.ready.is_empty() && providers.broken.is_empty() {
-        let known = "OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY";
-        let what = format!("no provider: write one under `providers`, or leave that out and set one of {known} …");
-        sink.report(Severity::Error, None, "", what);
+        let remedy = if origin == Origin::File { EXAMPLE } else { VARIABLES };
+        sink.report(Severity::Error, None, "", format!("no provider: {remedy}"));
     }
     providers
 }
 
-/// The providers that any `provider/model` of the file names.
+/// The known providers that any `provider/model` of the file names.
 fn named(tree: &Node) -> Vec<String> {
     let names = tree.texts().into_iter().filter_map(|text| text.split_once('/'));
-    names.map(|(provider, _)| catalogue::canonical(provider).to_owned()).collect()
+    names.filter_map(|(provider, _)| catalogue::find(provider)).map(|row| row.name.clone()).collect()
 }
 
 fn threads(root: &Section<'_>) -> usize {

@@ -8,7 +8,7 @@ use super::account;
 use super::base::{Access, Base};
 use super::base_url;
 use super::catalogue::{self, Row};
-use super::field::{Field, Section, nearest};
+use super::field::{Field, Section, nearest, suggestion};
 use super::network::{self, Network};
 use super::snapshot::{Auth, Credential, Endpoint, ModelPattern, Provider, Speech};
 use super::transport::Transport;
@@ -176,7 +176,7 @@ fn dialect_of(
     let asked = written.text()?;
     let Some(dialect) = dialect::by_name(asked) else {
         let names: Vec<_> = DIALECTS.iter().map(|dialect| dialect.name()).collect();
-        return written.fail(format!("no such dialect; known here: {}", names.join(", ")));
+        return written.fail(format!("no dialect \"{}\"; {}", shown(asked), suggestion(asked, &names)));
     };
     if known.is_none() && !has_url {
         return unknown(name, field, has_url);

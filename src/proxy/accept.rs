@@ -69,6 +69,7 @@ pub fn endpoint(session: &Session) -> Result<Ask, Problem> {
     let path = head.uri.path().trim_end_matches('/');
     let mut of_path = ENDPOINTS.iter().filter(|(known, ..)| *known == path).peekable();
     if of_path.peek().is_none() {
+        let path = super::redact::cut(path, 128);
         let message = format!(
             "Unknown request URL: {} {path}. The gateway serves /v1/chat/completions, /v1/embeddings and /v1/models, and a configured \
              provider's own API below /{{its name}}/.",

@@ -225,6 +225,9 @@ impl Attempt<'_> {
         };
         let head = waiting.on(self.clocks.header, both).await.map_err(|interrupt| interrupt.ended(Phase::Header))?;
         let mut head = head.map_err(|error| broken(&error, lease.connection.is_stale(), lease.connection.has_received()))?;
+        if head.status == 101 && !self.upgrade {
+            return Err(broken(&io::Error::new(io::ErrorKind::InvalidData, "a protocol nobody asked for"), false, true));
+        }
         // All that is read here is also looked into: errors, usage, the first content.
         let decoded = lease.connection.decode(&mut head);
         decoded.map_err(|coding| broken(&io::Error::new(io::ErrorKind::InvalidData, coding), false, true))?;

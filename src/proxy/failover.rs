@@ -14,10 +14,11 @@ use super::context::{Call, Context};
 use super::outgoing::Outgoing;
 use super::prepare::{Prepared, Translator};
 use super::pump::Pump;
-use super::{Gateway, commit};
+use super::{Gateway, commit, redact};
 use crate::config::{Candidate, Credential, Secret};
 use crate::live::Live;
 use crate::upstream::health::Probe;
+use crate::upstream::limit::Permit;
 use crate::upstream::select::{Ask, Pick, Used};
 use crate::upstream::verdict::{self, AttemptFault, History, Left, Outcome, Phase, Skip, Step};
 
@@ -40,8 +41,6 @@ pub struct Exhausted {
     pub last: Option<Failure>,
     /// Whether the last failure came in the client's own dialect.
     pub last_same_dialect: bool,
-    /// The secret of the last attempt: never passed on, should the provider echo it.
-    pub last_secret: Option<crate::config::Secret>,
     /// Why candidates could not carry the request.
     pub refusals: Vec<Refusal>,
 }
@@ -161,13 +160,9 @@ impl<'a> Failover<'a> {
         candidate: &'a Candidate,
         prepared: &Prepared,
     ) -> pingora::Result<Next> {
-        let gate = self.live.gates.of(candidate.provider.index);
-        let _permit = match gate {
-            Some(gate) => match gate.enter(self.call.clocks.first_byte).await {
-                Ok(permit) => Some(permit),
-                Err(_) => return Ok(self.skip(context, candidate, Skip::Busy, None, "busy")),
-            },
-            None => None,
+        let _permit = match self.enter(session, context, candidate).await {
+            Ok(permit) => permit,
+            Err(next) => return Ok(next),
         };
         let mut tried = Tried::default();
         let mut again = None;
@@ -217,6 +212,18 @@ impl<'a> Failover<'a> {
                     return Ok(Next::Candidate);
                 }
             }
+        }
+    }
+
+    /// Takes a place at a bounded provider, waiting for one while the client does.
+    async fn enter(&mut self, session: &mut Session, context: &mut Context, candidate: &'a Candidate) -> Result<Option<Permit>, Next> {
+        let Some(gate) = self.live.gates.of(candidate.provider.index) else { return Ok(None) };
+        let deadline = self.call.clocks.first_byte;
+        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+        match waiting.on(deadline, gate.enter(deadline)).await {
+            Ok(Ok(permit)) => Ok(Some(permit)),
+            Err(Interrupt::ClientGone) => Err(Next::End(End::ClientGone)),
+            Ok(Err(_)) | Err(Interrupt::Deadline | Interrupt::Stopping) => Err(self.skip(context, candidate, Skip::Busy, None, "busy")),
         }
     }
 
@@ -335,7 +342,7 @@ impl<'a> Failover<'a> {
             upgrade: false,
             clocks: self.clocks(candidate, began),
         };
-        let pump = self.call.stream.then(|| self.pump(candidate, prepared));
+        let pump = self.call.stream.then(|| pump(candidate, tried.secret(credential), prepared));
         let ready = match attempt.run(session, pump, &mut context.outcome.upstream_wait).await {
             Ok(ready) => ready,
             Err(ended) => return Ok(Err(ended)),
@@ -371,11 +378,12 @@ impl<'a> Failover<'a> {
         candidate: &'a Candidate,
         credential: &'a Credential,
         tried: &mut Tried,
-        failure: Failure,
+        mut failure: Failure,
         began: Instant,
         same_dialect: bool,
     ) -> Step {
         let now = Instant::now();
+        redact::failure(&mut failure, tried.secret(credential));
         let fault = failure.attempt_fault();
         let mark = Mark { credential: &credential.name, word: failure.word(), outcome: failure.outcome.label(), took: began.elapsed() };
         self.record(context, candidate, mark);
@@ -383,10 +391,10 @@ impl<'a> Failover<'a> {
             "{} {}/{} with {}: {}: {}",
             context.request_id,
             candidate.provider.name,
-            candidate.model,
+            redact::line(&candidate.model),
             credential.name,
             failure.word(),
-            super::redact::secret(&failure.fault.message, tried.token.as_ref().unwrap_or(&credential.secret))
+            redact::line(failure.for_log())
         );
         let used = Used { provider: &candidate.provider, credential: credential.index, model: &candidate.model };
         if let Some(cooldown) = verdict::cooldown(&fault) {
@@ -402,11 +410,15 @@ impl<'a> Failover<'a> {
         let left = Left { candidates: !self.queue.is_empty(), keys: self.live.lanes.left(&ask) };
         let too_late = now >= self.call.clocks.first_byte;
         let outcome = if too_late { Outcome::Timeout(Phase::Total) } else { fault.outcome };
+        let step = verdict::next(outcome, tried.history, candidate.provider.retry, left);
+        if matches!(step, Step::SameKey { replay: true, .. }) {
+            // The pool's staleness says nothing of the provider: what the replay brings is the attempt that counts.
+            return step;
+        }
         self.exhausted.faults.push(AttemptFault { outcome, ..fault });
         self.exhausted.last = Some(failure);
         self.exhausted.last_same_dialect = same_dialect;
-        self.exhausted.last_secret = Some(tried.token.as_ref().unwrap_or(&credential.secret).clone());
-        verdict::next(outcome, tried.history, candidate.provider.retry, left)
+        step
     }
 
     fn ask<'t>(&self, candidate: &'t Candidate, tried: &'t Tried, last_resort: bool, now: Instant) -> Ask<'t> {
@@ -420,12 +432,6 @@ impl<'a> Failover<'a> {
             now,
             deadline: self.call.clocks.first_byte,
         }
-    }
-
-    fn pump(&self, candidate: &Candidate, prepared: &Prepared) -> Pump {
-        let reader = candidate.speech().dialect.chat_stream(prepared.translated.names.clone());
-        let writer = (!prepared.same_dialect).then(|| StreamWriter::new(prepared.reply.clone()));
-        Pump::new(reader, writer)
     }
 
     /// While another candidate is left an attempt may use at most half of what remains of the time to the first byte.
@@ -477,7 +483,29 @@ impl<'a> Failover<'a> {
     }
 }
 
+fn pump(candidate: &Candidate, secret: &Secret, prepared: &Prepared) -> Pump {
+    let reader = candidate.speech().dialect.chat_stream(prepared.translated.names.clone());
+    let writer = (!prepared.same_dialect).then(|| StreamWriter::new(prepared.reply.clone()));
+    Pump::new(reader, writer, secret.clone())
+}
+
+impl Tried {
+    /// What the attempt under way is signed with.
+    fn secret<'t>(&'t self, credential: &'t Credential) -> &'t Secret {
+        self.token.as_ref().unwrap_or(&credential.secret)
+    }
+}
+
 impl Failure {
+    /// What the log may say of it. What a provider says of a wrong request may repeat the request: then no more than its code.
+    #[must_use]
+    pub fn for_log(&self) -> &str {
+        match self.outcome.scope() {
+            verdict::Scope::Request => self.fault.code.as_deref().unwrap_or(self.outcome.label()),
+            _ => &self.fault.message,
+        }
+    }
+
     /// What the verdict works on.
     #[must_use]
     pub fn attempt_fault(&self) -> AttemptFault {

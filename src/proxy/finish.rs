@@ -8,6 +8,7 @@ use pingora_proxy::Session;
 use super::Gateway;
 use super::attempt::AttemptRecord;
 use super::context::Context;
+use super::redact;
 use crate::telemetry::event::{self, AttemptFinished, RequestFinished, Served};
 use crate::telemetry::trace;
 
@@ -49,7 +50,7 @@ pub fn report(gateway: &Gateway, session: &Session, error: Option<&pingora::Erro
         total_us: micros(total),
     });
     if let Some(why) = outcome.error_log.as_deref().or(error.map(|_| "the connection to the client broke")) {
-        log::info!("{} ended with {status}: {why}", context.request_id);
+        log::info!("{} ended with {status}: {}", context.request_id, redact::line(why));
     }
 }
 

@@ -11,8 +11,10 @@ use super::context::Context;
 use crate::upstream::head::Head;
 use crate::upstream::retry_after as wait;
 
-/// The longest value of a header that lists things.
+/// The longest value of a header that lists things, and of one that comes back from a provider.
 const LIST_BYTES: usize = 1024;
+/// A provider's id longer than this is none.
+const ID_BYTES: usize = 256;
 
 /// Provider headers that come back: rate limits, waiting times, processing times. Prefixes end in `-`.
 const COMES_BACK: &[&str] =
@@ -59,7 +61,7 @@ pub fn add_upstream(header: &mut ResponseHeader, upstream: &Head) -> pingora::Re
         let Ok(name) = std::str::from_utf8(name) else { continue };
         let name = name.to_ascii_lowercase();
         let comes_back = |known: &&str| if known.ends_with('-') { name.starts_with(*known) } else { name == **known };
-        if COMES_BACK.iter().any(comes_back) && http::HeaderValue::from_bytes(value).is_ok() {
+        if COMES_BACK.iter().any(comes_back) && value.len() <= LIST_BYTES && http::HeaderValue::from_bytes(value).is_ok() {
             header.append_header(name, value)?;
         }
     }
@@ -69,7 +71,7 @@ pub fn add_upstream(header: &mut ResponseHeader, upstream: &Head) -> pingora::Re
 /// The provider's own id of its request.
 #[must_use]
 pub fn upstream_id(upstream: &Head) -> Option<String> {
-    UPSTREAM_IDS.iter().find_map(|name| upstream.text(name)).map(str::to_owned)
+    UPSTREAM_IDS.iter().find_map(|name| upstream.text(name)).filter(|id| id.len() <= ID_BYTES).map(str::to_owned)
 }
 
 /// How long a provider asks to wait: by its headers, else by its body.

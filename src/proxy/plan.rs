@@ -15,6 +15,10 @@ use crate::config::{Candidate, Limits, Resolution, Snapshot};
 
 /// Taken off a deadline that the client's SDK told us, for the way back.
 const SDK_MARGIN: Duration = Duration::from_millis(250);
+/// The longest name of a model. Those of cloud accounts, which hold a whole path, are about 200 bytes long.
+const MODEL_BYTES: usize = 512;
+/// Each fallback is an attempt, or several.
+const FALLBACKS: usize = 32;
 
 /// Plans a request. Runs once, before anything is sent.
 ///
@@ -25,6 +29,7 @@ pub fn call(operation: Operation, body: Bytes, headers: &HeaderMap, snapshot: &S
     let limits = ScanLimits { depth: snapshot.limits.depth, ..ScanLimits::default() };
     let document = Document::scan(body, operation.shape(), limits)?;
     let asked = chat::model(&document)?;
+    sane_name(&asked, "model")?;
     let stream = operation.wants_stream(&document)?;
     operation.check(&document)?;
     check_images(&document, &snapshot.limits)?;
@@ -64,12 +69,17 @@ fn candidates(operation: Operation, document: &Document, asked: &str, snapshot: 
 
 fn of_body(document: &Document, snapshot: &Snapshot) -> Result<Option<Vec<Candidate>>, Problem> {
     let Some(listed) = chat::fallbacks(document)? else { return Ok(None) };
+    if listed.len() > FALLBACKS {
+        let message = format!("The request has more than {FALLBACKS} fallbacks.");
+        return Err(Problem::new(400, "too_many_fallbacks", message).at("fallbacks"));
+    }
     let mut candidates = Vec::with_capacity(listed.len());
     for (index, fallback) in listed.iter().enumerate() {
         let name = match fallback {
             FallbackRef::Name(name) => name.clone(),
             FallbackRef::Pair { provider, model } => format!("{provider}/{model}").into(),
         };
+        sane_name(&name, &format!("fallbacks[{index}]"))?;
         match snapshot.resolve(&name) {
             Resolution::Candidate(candidate) => candidates.push(candidate),
             // Not recursive: a route stands for its primary.
@@ -80,6 +90,15 @@ fn of_body(document: &Document, snapshot: &Snapshot) -> Result<Option<Vec<Candid
         }
     }
     Ok(Some(candidates))
+}
+
+/// A model's name goes into headers, paths and logs.
+fn sane_name(name: &str, param: &str) -> Result<(), Problem> {
+    if name.len() <= MODEL_BYTES && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let message = format!("A model's name is at most {MODEL_BYTES} bytes long and holds no control characters.");
+    Err(Problem::new(400, "invalid_model", message).at(param))
 }
 
 fn unknown_model(asked: &str, known: &[String], param: &str) -> Problem {

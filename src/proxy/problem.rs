@@ -99,9 +99,14 @@ impl From<ScanError> for Problem {
 }
 
 impl From<Refusal> for Problem {
+    /// The message names the part too: many clients show nothing else.
     fn from(refusal: Refusal) -> Self {
-        let problem = Self::new(400, refusal.code, refusal.message);
-        if refusal.path.is_empty() { problem } else { problem.at(refusal.path) }
+        let Refusal { path, code, message, .. } = refusal;
+        if path.is_empty() {
+            return Self::new(400, code, message);
+        }
+        let message = if message.contains(&path) { message } else { format!("{path}: {message}").into() };
+        Self::new(400, code, message).at(path)
     }
 }
 

@@ -10,8 +10,14 @@ use heliostat_filters::loss::Loss;
 use heliostat_filters::sse::{SplitError, Splitter};
 use heliostat_filters::usage::Usage;
 
+use super::redact;
+use crate::config::Secret;
+
 /// The longest event of a stream: a generated image of tens of megabytes fits.
 const EVENT_LIMIT_BYTES: usize = 64 << 20;
+
+/// So many different losses of a stream are told; an upstream can make any number.
+const LOSSES: usize = 64;
 
 /// What has been seen of a stream.
 #[derive(Debug, Default)]
@@ -40,24 +46,26 @@ pub struct Pump {
     pub seen: Seen,
     /// What went wrong that the upstream did not say itself.
     noticed: Option<Fault>,
+    /// The credential in use: never repeated, should the upstream do so in an error.
+    secret: Secret,
 }
 
 impl Pump {
     /// A pump for one attempt.
     #[must_use]
-    pub fn new(reader: Box<dyn StreamReader>, writer: Option<StreamWriter>) -> Self {
-        Self { splitter: Splitter::new(EVENT_LIMIT_BYTES), reader, writer, seen: Seen::default(), noticed: None }
+    pub fn new(reader: Box<dyn StreamReader>, writer: Option<StreamWriter>, secret: Secret) -> Self {
+        Self { splitter: Splitter::new(EVENT_LIMIT_BYTES), reader, writer, seen: Seen::default(), noticed: None, secret }
     }
 
     /// Takes what arrived, appends what goes to the client.
     pub fn feed(&mut self, chunk: &Bytes, now: Instant, out: &mut BytesMut) {
-        let Self { splitter, reader, writer, seen, .. } = self;
+        let Self { splitter, reader, writer, seen, secret, .. } = self;
         if writer.is_none() {
             out.extend_from_slice(chunk);
         }
         let mut text = Vec::new();
         let mut take = |event: StreamEvent<'_>| {
-            seen.note(&event, now);
+            seen.note(&event, now, secret);
             if let Some(writer) = writer {
                 writer.write(&event, &mut text);
             }
@@ -78,10 +86,10 @@ impl Pump {
 
     /// The body ended. Notes a truncation as a failure.
     pub fn end(&mut self, now: Instant, out: &mut BytesMut) {
-        let Self { splitter, reader, writer, seen, .. } = self;
+        let Self { splitter, reader, writer, seen, secret, .. } = self;
         let mut text = Vec::new();
         let mut take = |event: StreamEvent<'_>| {
-            seen.note(&event, now);
+            seen.note(&event, now, secret);
             if let Some(writer) = writer {
                 writer.write(&event, &mut text);
             }
@@ -143,16 +151,17 @@ impl Pump {
 }
 
 impl Seen {
-    fn note(&mut self, event: &StreamEvent<'_>, now: Instant) {
+    fn note(&mut self, event: &StreamEvent<'_>, now: Instant, secret: &Secret) {
         if event.is_content() {
             self.content_at = Some(now);
         }
         match event {
             StreamEvent::Start { model, .. } if self.model.is_none() => self.model = Some(model.to_string()),
             StreamEvent::Usage(usage) => self.usage.merge(*usage),
-            StreamEvent::Lost(loss) => self.losses.push(loss.clone()),
+            StreamEvent::Lost(loss) if self.losses.len() < LOSSES && !self.losses.contains(loss) => self.losses.push(loss.clone()),
             StreamEvent::Failed(fault) => {
-                self.failed.get_or_insert_with(|| fault.clone());
+                let failed = self.failed.get_or_insert_with(|| fault.clone());
+                redact::fault(failed, secret);
             }
             StreamEvent::Done => self.done = true,
             _ => {}

@@ -17,7 +17,7 @@ use crate::upstream::pool::{Lease, Pool};
 
 /// How much is gathered into one write. More brings nothing (pingora notes §10).
 const GATHER_BYTES: usize = 16 * 1024;
-/// Content this fresh needs no closer look at what follows it.
+/// Content this fresh, or fresh by a tenth of the stall clock, needs no closer look at what follows it.
 const FRESH: Duration = Duration::from_millis(500);
 /// How long the end of a finished answer may take, so that its connection can be used again.
 const TAIL: Duration = Duration::from_millis(20);
@@ -43,9 +43,16 @@ pub struct RelayClocks {
 }
 
 impl RelayClocks {
-    /// When the provider must have said something of content again.
+    /// When the provider must have said something of content again. Never early: while content is fresh it is not looked for where
+    /// the bytes pass untouched, so the last may be that much younger than it seems.
     fn until_stall(self, pump: &Pump, committed: Instant) -> Instant {
-        self.total.min(pump.seen.content_at.unwrap_or(committed) + self.stall)
+        let unseen = if pump.is_untouched() { self.fresh() } else { Duration::ZERO };
+        self.total.min(pump.seen.content_at.unwrap_or(committed) + self.stall + unseen)
+    }
+
+    /// How long content needs no closer look at what follows it: the error this adds to the stall clock.
+    fn fresh(self) -> Duration {
+        FRESH.min(self.stall / 10)
     }
 }
 
@@ -123,6 +130,8 @@ pub async fn stream(
         if over {
             break;
         }
+        let fresh = streaming.pump.seen.content_at.is_some_and(|at| at.elapsed() < clocks.fresh());
+        streaming.pump.quiet(fresh);
         let until = clocks.until_stall(&streaming.pump, committed);
         match gather(session, context, &mut streaming, &mut out, until).await {
             Ok(()) => {}
@@ -160,8 +169,6 @@ async fn gather(
     out: &mut BytesMut,
     until: Instant,
 ) -> Result<(), Interrupt> {
-    let fresh = streaming.pump.seen.content_at.is_some_and(|at| at.elapsed() < FRESH);
-    streaming.pump.quiet(fresh);
     let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
     let mut next = unless_cut(waiting.on(until, streaming.lease.connection.next_body())).await?;
     let now = Instant::now();

@@ -198,7 +198,7 @@ impl<'a> Line<'a> {
             status: event.status,
             stream: event.stream,
             outcome: event.outcome.as_str(),
-            error_code: event.error_code,
+            error_code: event.error_code.map(cut),
             attempts: event.attempts.iter().map(Attempt::of).collect(),
             usage: Tokens::of(&event.usage),
             losses: event.losses.iter().take(LOSSES_MAX).map(loss).collect(),

@@ -74,6 +74,9 @@ impl Connection {
     pub async fn read_head(&mut self) -> io::Result<Head> {
         loop {
             if let Some(head) = Head::take(&mut self.buffer)? {
+                if head.status < 100 {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "a status that answers nothing"));
+                }
                 if head.is_informational() && head.status != SWITCHING {
                     continue;
                 }

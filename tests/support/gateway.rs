@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -275,19 +275,28 @@ pub fn file(name: &str, text: &str) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// A port of no interest to anyone else: below the ephemeral range, so that no `bind(0)` takes it meanwhile.
+/// Ports that one test process has to itself. Several may run at a time: each claims a block by holding its first port.
+const BLOCK: u16 = 800;
+
+/// A port of no interest to anyone else: below the ephemeral range, so that no `bind(0)` takes it meanwhile, and of a block of our own.
 pub fn free_address() -> SocketAddr {
+    static CLAIM: LazyLock<TcpListener> = LazyLock::new(claim);
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 97).unwrap_or_default() * 100;
+    let first = CLAIM.local_addr().expect("an address").port();
     loop {
-        let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, first + 1 + NEXT.fetch_add(1, Ordering::Relaxed) % (BLOCK - 1)));
         match TcpListener::bind(address) {
             Ok(_) => return address,
             Err(e) if e.kind() == io::ErrorKind::AddrInUse => {}
             Err(e) => panic!("no port: {e}"),
         }
     }
+}
+
+fn claim() -> TcpListener {
+    let mut firsts = (20_000..32_000).step_by(BLOCK.into());
+    let held = firsts.find_map(|first| TcpListener::bind((Ipv4Addr::LOCALHOST, first)).ok());
+    held.expect("a free block of ports")
 }
 
 fn write_config(folder: &TempDir, yaml: &str, address: SocketAddr, admin: SocketAddr) {

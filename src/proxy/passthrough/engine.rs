@@ -253,7 +253,7 @@ async fn hold(head: Head, mut lease: Lease, pool: &Pool, waiting: &mut Waiting<'
 
 fn problem(failure: &Failure, provider: &str, credential: &Credential) -> Problem {
     let fault = &failure.fault;
-    let message = format!("{provider} failed: {}", redact::secret(&fault.message, &credential.secret));
+    let message = format!("{provider} failed: {}", redact::without(&fault.message, &credential.secret));
     Problem { code: fault.code.clone().map(Into::into), ..Problem::new(fault.status, "upstream_error", message) }
 }
 

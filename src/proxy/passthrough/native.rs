@@ -232,13 +232,19 @@ pub fn broken(gateway: &Gateway, session: &Session, context: &mut Context, mut e
 /// The end of a request that failed: tells the client why, unless it left or has an answer already. Runs for every request whose
 /// phases returned an error.
 pub async fn failed(gateway: &Gateway, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
+    use ErrorType::{ConnectionClosed, ReadError, WriteError, WriteTimedout};
     let problem = parts(&mut context.pass).and_then(|parts| parts.state.problem.take());
     if let (Some(Parts { keys, .. }), true) = (parts(&mut context.pass), context.outcome.client_gone) {
         keys.abandoned(&mut books(gateway, &context.live, &mut context.outcome));
     }
-    let gone = context.outcome.client_gone || matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::WriteError);
+    // Without a problem of the provider's these speak of the client's connection.
+    let broke = matches!(error.etype(), ConnectionClosed | ReadError | WriteError | WriteTimedout);
+    let gone = context.outcome.client_gone || (broke && problem.is_none());
     let untold = session.response_written().is_none_or(|written| written.status.is_informational());
-    let problem = problem.unwrap_or_else(|| Problem::new(500, "internal_error", "The gateway could not serve this request."));
+    let problem = problem.unwrap_or_else(|| {
+        let problem = Problem::new(500, "internal_error", "The gateway failed on this request. Its log says why.");
+        Problem { log: Some(error.to_string()), ..problem }
+    });
     let told = untold && !gone && reply::problem(session, context, &problem.closing()).await.is_ok();
     FailToProxy { error_code: if told { context.outcome.status } else { 0 }, can_reuse_downstream: false }
 }

@@ -62,7 +62,8 @@ pub(crate) fn missing(parent: View<'_>, key: &str) -> Refusal {
 /// A value is of the wrong kind; `expected` is a noun with its article.
 pub(crate) fn wrong_kind(view: View<'_>, expected: &str) -> Refusal {
     let path = view.path();
-    let message = format!("Invalid type for '{path}': expected {expected}, but got {} instead.", noun(view.kind()));
+    let what = if path.is_empty() { "the request body".to_owned() } else { format!("'{path}'") };
+    let message = format!("Invalid type for {what}: expected {expected}, but got {} instead.", noun(view.kind()));
     Refusal::client(path, message).with_code("invalid_type")
 }
 

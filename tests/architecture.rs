@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["config", "readiness", "drain", "memory", "notify"],
     &["telemetry", "upstream", "simulator", "attend"],
-    &["live", "source", "demo"],
+    &["fetch", "live", "source", "demo"],
     &["proxy"],
     &["listen"],
     &["admin", "reload", "stop"],

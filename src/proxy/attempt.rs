@@ -180,7 +180,10 @@ impl Attempt<'_> {
     /// [`Ended`].
     pub async fn run(&self, session: &mut Session, pump: Option<Pump>, waited: &mut Duration) -> Result<Ready, Ended> {
         let mut waiting = Waiting { session, waited };
-        let (head, lease) = self.open(&mut waiting).await?;
+        let (mut head, mut lease) = self.open(&mut waiting).await?;
+        // All that is read here is also looked into: errors, usage, the first content.
+        let decoded = lease.connection.decode(&mut head);
+        decoded.map_err(|coding| broken(&io::Error::new(io::ErrorKind::InvalidData, coding), false, true))?;
         if !(200..300).contains(&head.status) {
             return Err(self.refused(head, lease, &mut waiting).await);
         }
@@ -224,13 +227,10 @@ impl Attempt<'_> {
             connection.read_head().await
         };
         let head = waiting.on(self.clocks.header, both).await.map_err(|interrupt| interrupt.ended(Phase::Header))?;
-        let mut head = head.map_err(|error| broken(&error, lease.connection.is_stale(), lease.connection.has_received()))?;
+        let head = head.map_err(|error| broken(&error, lease.connection.is_stale(), lease.connection.has_received()))?;
         if head.status == 101 && !self.upgrade {
             return Err(broken(&io::Error::new(io::ErrorKind::InvalidData, "a protocol nobody asked for"), false, true));
         }
-        // All that is read here is also looked into: errors, usage, the first content.
-        let decoded = lease.connection.decode(&mut head);
-        decoded.map_err(|coding| broken(&io::Error::new(io::ErrorKind::InvalidData, coding), false, true))?;
         Ok(head)
     }
 

@@ -48,21 +48,28 @@ impl fmt::Display for Loss {
     }
 }
 
-/// Collects losses while a request is translated.
+/// The most losses that are told one by one. A client, or an upstream, chooses how many there are, and each path costs a walk.
+const TOLD: usize = 1000;
+
+/// Stands for all losses after the first [`TOLD`].
+const MORE: &str = "(more)";
+
+/// Collects losses while a request or a stream is translated.
 #[derive(Debug, Default)]
 pub struct Losses(pub Vec<Loss>);
 
 impl Losses {
     /// Notes a loss at a place of the client's document.
     pub fn note(&mut self, kind: LossKind, view: View<'_>) {
-        self.at(kind, view.path());
+        if self.has_room(kind) {
+            self.push(Loss { path: view.path().into(), kind });
+        }
     }
 
     /// Notes a loss at a path.
     pub fn at(&mut self, kind: LossKind, path: impl Into<Cow<'static, str>>) {
-        let loss = Loss { path: path.into(), kind };
-        if !self.0.contains(&loss) {
-            self.0.push(loss);
+        if self.has_room(kind) {
+            self.push(Loss { path: path.into(), kind });
         }
     }
 
@@ -71,5 +78,39 @@ impl Losses {
         for view in views {
             self.note(LossKind::Dropped, view);
         }
+    }
+
+    /// Whether another loss is told by its path; if not, one row says that there are more.
+    fn has_room(&mut self, kind: LossKind) -> bool {
+        if self.0.len() == TOLD {
+            self.0.push(Loss { path: MORE.into(), kind });
+        }
+        self.0.len() < TOLD
+    }
+
+    fn push(&mut self, loss: Loss) {
+        if !self.0.contains(&loss) {
+            self.0.push(loss);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LossKind, Losses, MORE, TOLD};
+
+    #[test]
+    fn so_many_are_told_and_the_rest_is_hinted_at() {
+        let mut losses = Losses::default();
+        (0..TOLD * 3).for_each(|number| losses.at(LossKind::Dropped, number.to_string()));
+        assert_eq!(losses.0.len(), TOLD + 1);
+        assert_eq!(losses.0.last().map(|loss| loss.path.as_ref()), Some(MORE));
+    }
+
+    #[test]
+    fn a_loss_is_told_once() {
+        let mut losses = Losses::default();
+        (0..3).for_each(|_| losses.at(LossKind::Clamped, "temperature"));
+        assert_eq!(losses.0.len(), 1);
     }
 }

@@ -8,6 +8,9 @@ use crate::loss::Loss;
 use crate::sse::Event;
 use crate::usage::Usage;
 
+/// The most choices of one stream that are kept track of; OpenAI's `n` ends at 128. An upstream chooses their numbers.
+pub(crate) const CHOICES_MAX: usize = 1024;
+
 /// One thing that happened in an upstream's stream.
 #[derive(Debug)]
 pub enum StreamEvent<'a> {

@@ -11,6 +11,7 @@ mod reply;
 mod request;
 mod shape;
 
+pub(crate) use event::CHOICES_MAX;
 pub use event::{StreamEvent, StreamReader};
 pub(crate) use read::field;
 

@@ -4,6 +4,7 @@ mod anthropic;
 mod cohere;
 mod gemini;
 pub mod openai;
+mod rename;
 mod segment;
 
 use bytes::Bytes;

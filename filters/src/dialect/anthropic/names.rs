@@ -1,20 +1,16 @@
 //! Names and ids in the alphabet Anthropic allows, so that equal inputs become equal outputs in every turn (prompt caches match bytes).
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use crate::chat::{Message, Tool};
+use crate::dialect::rename::Renames;
 
 /// Longest name of a tool (Anthropic's `^[a-zA-Z0-9_-]{1,128}$`).
 const NAME_BYTES: usize = 128;
 
 /// Names of tools as they are sent.
 #[derive(Debug, Default)]
-pub(super) struct ToolNames {
-    /// (as sent, as the client wrote it), only where they differ.
-    pub(super) renamed: Vec<(String, String)>,
-    taken: HashSet<String>,
-}
+pub(super) struct ToolNames(Renames);
 
 impl ToolNames {
     /// Looks at every name in the tools and in the history; valid ones keep their name, others get one that nobody has.
@@ -22,30 +18,30 @@ impl ToolNames {
         let declared = tools.iter().filter_map(|tool| tool.name);
         let called = messages.iter().flat_map(|message| message.tool_calls.iter().map(|call| call.name));
         let written: Vec<_> = declared.chain(called).filter_map(|name| name.text()).collect();
-        let mut names = Self::default();
-        names.taken.extend(written.iter().filter(|name| is_valid(name, NAME_BYTES)).map(|name| name.to_string()));
-        for name in written.iter().filter(|name| !is_valid(name, NAME_BYTES)) {
-            if !names.renamed.iter().any(|(_, original)| original == name) {
-                let sent = names.fresh(name);
-                names.taken.insert(sent.clone());
-                names.renamed.push((sent, name.to_string()));
+        let (valid, others): (Vec<_>, Vec<_>) = written.iter().partition(|name| is_valid(name, NAME_BYTES));
+        let mut names = Renames::keeping(valid.into_iter().map(ToString::to_string));
+        for name in others {
+            if names.sent(name).is_none() {
+                names.rename(name, &spell(name), NAME_BYTES);
             }
         }
-        names
+        Self(names)
     }
 
     /// The name to send for the client's.
     pub(super) fn sent<'a>(&self, name: Cow<'a, str>) -> Cow<'a, str> {
-        let row = self.renamed.iter().find(|(_, original)| *original == name);
-        row.map_or(name, |(sent, _)| Cow::Owned(sent.clone()))
+        let sent = self.0.sent(&name).map(str::to_owned);
+        sent.map_or(name, Cow::Owned)
     }
 
     /// A valid name that no tool has, as near to `wanted` as can be.
     pub(super) fn fresh(&self, wanted: &str) -> String {
-        let wanted = spell(wanted);
-        let numbered = (2_u32..).map(|number| format!("{wanted}_{number}"));
-        let mut names = std::iter::once(wanted.clone()).chain(numbered);
-        names.find(|name| !self.taken.contains(name)).unwrap_or_default()
+        self.0.free(&spell(wanted), NAME_BYTES).0
+    }
+
+    /// What a reply's reader must change back.
+    pub(super) fn into_renamed(self) -> Vec<(String, String)> {
+        self.0.into_renamed()
     }
 }
 
@@ -80,7 +76,7 @@ fn fnv1a(text: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{ToolNames, call_id};
+    use super::{Renames, ToolNames, call_id};
 
     #[test]
     fn ids_stay_apart_and_the_same_each_time() {
@@ -92,8 +88,7 @@ mod tests {
 
     #[test]
     fn a_fresh_name_is_nobodys() {
-        let mut names = ToolNames::default();
-        names.taken.insert("json".to_owned());
+        let names = ToolNames(Renames::keeping(["json".to_owned()]));
         assert_eq!(names.fresh("json"), "json_2");
         assert_eq!(names.fresh("text"), "text");
     }

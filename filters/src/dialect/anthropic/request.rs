@@ -93,7 +93,7 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
     body.limit_breakpoints(&mut losses);
     let answer_tool = if let Format::Tool(answer) = &body.format { Some(answer.name.clone()) } else { None };
     let pieces = body.write();
-    Ok(Translated { body: pieces, losses: losses.0, names: Names { renamed_tools: names.renamed, answer_tool, ..Names::default() } })
+    Ok(Translated { body: pieces, losses: losses.0, names: Names { renamed_tools: names.into_renamed(), answer_tool, ..Names::default() } })
 }
 
 fn circumstances(format: &Format<'_>, conversation: &Conversation<'_>, model: &Model, max_tokens: u64) -> Circumstances {

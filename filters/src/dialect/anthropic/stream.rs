@@ -20,6 +20,9 @@ use crate::sse::Event;
 /// The one choice there is.
 const CHOICE: u32 = 0;
 
+/// The most blocks that may be open at once; there is one in practice. An upstream chooses their numbers.
+const OPEN_MAX: usize = 1024;
+
 /// Reads one stream.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -193,6 +196,9 @@ impl Reader {
                 Kind::Lost
             }
         };
+        if self.open.len() >= OPEN_MAX {
+            return report(StreamEvent::Failed(error::unreadable("too many of its blocks are open at once")));
+        }
         self.open.push(Open { index, kind });
     }
 

@@ -7,7 +7,7 @@ use super::arguments::{Pieces, compact};
 use super::finish::{self, Ending};
 use super::wire::{Candidate, FunctionCall, Part, Response};
 use super::{error, wire};
-use crate::chat::{FinishReason, StreamEvent, StreamReader};
+use crate::chat::{CHOICES_MAX, FinishReason, StreamEvent, StreamReader};
 use crate::dialect::Names;
 use crate::fault::Fault;
 use crate::json::Literal;
@@ -17,6 +17,9 @@ use crate::usage::Usage;
 
 /// Longest part of a request's id that goes into the id of a call: OpenAI's own ids have at most 64 characters.
 const SEED_CHARS: usize = 40;
+
+/// The most losses that are told.
+const LOSSES_MAX: usize = 1000;
 
 type Report<'r, 'a> = &'r mut dyn FnMut(StreamEvent<'a>);
 
@@ -84,6 +87,9 @@ impl Reader {
             report(StreamEvent::Start { id: response_id.unwrap_or_default(), model: model_version.unwrap_or_default() });
         }
         for (position, candidate) in candidates.into_iter().flatten().enumerate() {
+            if self.failed {
+                return;
+            }
             let index = candidate.index.unwrap_or_else(|| u32::try_from(position).unwrap_or(u32::MAX));
             self.candidate(index, candidate, report);
         }
@@ -97,6 +103,10 @@ impl Reader {
     }
 
     fn candidate<'a>(&mut self, index: u32, candidate: Candidate<'a>, report: Report<'_, 'a>) {
+        if self.choices.len() >= CHOICES_MAX && !self.choices.contains_key(&index) {
+            let message = format!("the upstream's stream has more than {CHOICES_MAX} candidates");
+            return self.fail(Fault::new(502, None, &message), report);
+        }
         for name in candidate.unplaced() {
             self.lose(LossKind::Dropped, format!("candidates[{index}].{name}"), report);
         }
@@ -202,10 +212,10 @@ impl Reader {
         report(StreamEvent::Failed(fault));
     }
 
-    /// Reports a loss, once.
+    /// Reports a loss, once; of very many only the first.
     fn lose(&mut self, kind: LossKind, path: String, report: Report<'_, '_>) {
         let loss = Loss { path: Cow::Owned(path), kind };
-        if !self.lost.contains(&loss) {
+        if self.lost.len() < LOSSES_MAX && !self.lost.contains(&loss) {
             self.lost.push(loss.clone());
             report(StreamEvent::Lost(loss));
         }

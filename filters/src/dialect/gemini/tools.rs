@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::request::Writer;
 use super::schema;
 use crate::chat::{Tool, ToolChoice};
+use crate::dialect::rename::Renames;
 use crate::json::{Splice, View};
 
 /// Longest name of a function.
@@ -12,18 +13,13 @@ const NAME_CHARS: usize = 64;
 
 /// Names of functions as they travel. Google's begin with a letter or an underscore and go on with letters, digits, `_`, `.`, `-`.
 #[derive(Debug, Default)]
-pub(super) struct Names {
-    /// Declared names that need no change: no other may be turned into one of them.
-    taken: Vec<String>,
-    /// (as sent, as the client has it)
-    renamed: Vec<(String, String)>,
-}
+pub(super) struct Names(Renames);
 
 impl Names {
     /// The names of all declared functions.
     pub(super) fn declared(tools: &[Tool<'_>]) -> Self {
         let names: Vec<_> = tools.iter().filter_map(|tool| tool.name.and_then(View::text)).collect();
-        let mut all = Self { taken: names.iter().filter(|name| is_valid(name)).map(ToString::to_string).collect(), renamed: Vec::new() };
+        let mut all = Self(Renames::keeping(names.iter().filter(|name| is_valid(name)).map(ToString::to_string)));
         for name in &names {
             all.sent(name);
         }
@@ -35,28 +31,13 @@ impl Names {
         if is_valid(name) {
             return Cow::Owned(name.to_owned());
         }
-        if let Some((sent, _)) = self.renamed.iter().find(|(_, original)| original == name) {
-            return Cow::Owned(sent.clone());
-        }
-        let sent = self.free(&sanitise(name));
-        self.renamed.push((sent.clone(), name.to_owned()));
-        Cow::Owned(sent)
+        let known = self.0.sent(name).map(str::to_owned);
+        Cow::Owned(known.unwrap_or_else(|| self.0.rename(name, &sanitise(name), NAME_CHARS)))
     }
 
     /// What a reply's reader must change back.
     pub(super) fn into_renamed(self) -> Vec<(String, String)> {
-        self.renamed
-    }
-
-    /// The wish itself, or the first of `wish_2`, `wish_3` … that nobody has.
-    fn free(&self, wish: &str) -> String {
-        let is_free = |name: &String| !self.taken.contains(name) && !self.renamed.iter().any(|(sent, _)| sent == name);
-        let numbered = |number: usize| {
-            let suffix = format!("_{number}");
-            let stem: String = wish.chars().take(NAME_CHARS - suffix.len()).collect();
-            format!("{stem}{suffix}")
-        };
-        std::iter::once(wish.to_owned()).chain((2..10_000).map(numbered)).find(is_free).unwrap_or_else(|| wish.to_owned())
+        self.0.into_renamed()
     }
 }
 

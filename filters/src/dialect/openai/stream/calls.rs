@@ -4,6 +4,10 @@ use std::borrow::Cow;
 
 use super::super::wire::Call;
 use crate::chat::StreamEvent;
+use crate::loss::{Loss, LossKind};
+
+/// The most calls of one stream: an upstream chooses how many there are, and each piece is compared with all.
+const CALLS_MAX: usize = 4096;
 
 /// The calls seen so far, of all choices.
 #[derive(Debug, Default)]
@@ -27,7 +31,10 @@ impl Calls {
     /// Reports what one element of `tool_calls` adds.
     pub(super) fn read<'a>(&mut self, choice: u32, call: &Call<'a>, report: &mut dyn FnMut(StreamEvent<'a>)) {
         let at = self.find(choice, call).unwrap_or_else(|| self.begin(choice, call.index));
-        let Some(seen) = self.0.get_mut(at) else { return };
+        let Some(seen) = self.0.get_mut(at) else {
+            let path = format!("choices[{choice}].delta.tool_calls").into();
+            return report(StreamEvent::Lost(Loss { path, kind: LossKind::Dropped }));
+        };
         if let (Some(id), true) = (call.id(), seen.id.is_empty()) {
             seen.id = id.into_owned();
         }
@@ -58,7 +65,11 @@ impl Calls {
         by_index.filter(|_| !is_new)
     }
 
+    /// The place of a new call: past the end, where there is no room for it.
     fn begin(&mut self, choice: u32, index: Option<u32>) -> usize {
+        if self.0.len() >= CALLS_MAX {
+            return self.0.len();
+        }
         let place = self.0.iter().filter(|seen| seen.choice == choice).count();
         self.0.push(Seen { choice, index, id: String::new(), place: u32::try_from(place).unwrap_or(u32::MAX), started: false });
         self.0.len() - 1

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::super::error::fault_within;
 use super::super::wire::{self, Choice, Completion, Piece, Said};
 use super::calls::Calls;
-use crate::chat::{StreamEvent, StreamReader};
+use crate::chat::{CHOICES_MAX, StreamEvent, StreamReader};
 use crate::fault::Fault;
 use crate::loss::{Loss, LossKind};
 use crate::sse::Event;
@@ -102,6 +102,9 @@ impl Reader {
         let usage = chunk.usage();
         for choice in chunk.choices.unwrap_or_default() {
             self.choice(choice, report);
+            if self.failed {
+                return;
+            }
         }
         if let Some(usage) = usage {
             report(StreamEvent::Usage(usage));
@@ -112,6 +115,10 @@ impl Reader {
     fn choice<'a>(&mut self, choice: Choice<'a>, report: &mut dyn FnMut(StreamEvent<'a>)) {
         let index = choice.index.unwrap_or_default();
         let known = self.choices.iter().position(|(seen, _)| *seen == index);
+        if known.is_none() && self.choices.len() >= CHOICES_MAX {
+            let message = format!("the upstream's stream has more than {CHOICES_MAX} choices");
+            return self.fail(Fault::new(502, None, &message), report);
+        }
         let whole = choice.message.filter(|_| known.is_none() && choice.delta.is_none());
         if let Some(said) = choice.delta.or(whole) {
             self.said(index, said, report);

@@ -2,11 +2,17 @@
 
 use super::super::error::fault_body;
 use super::super::reply::{ReplyContext, reason_word, write_encrypted, write_image, write_thought, write_thought_signature, write_usage};
-use crate::chat::StreamEvent;
+use crate::chat::{CHOICES_MAX, StreamEvent};
 use crate::fault::Fault;
 use crate::json::{Literal, Splice};
-use crate::loss::Loss;
+use crate::loss::{LossKind, Losses};
 use crate::usage::Usage;
+
+/// Longest id and model that are repeated in each chunk; of longer ones the beginning stands.
+const REPEATED_BYTES: usize = 256;
+
+/// Longest reasoning that is said once more with its signature. An upstream chooses whether a signature ever comes.
+const THOUGHT_BYTES: usize = 8 << 20;
 
 /// Writes pivot events as `data: {chat.completion.chunk}` frames. One per client stream.
 #[derive(Debug)]
@@ -16,7 +22,7 @@ pub struct StreamWriter {
     head: String,
     choices: Vec<Begun>,
     usage: Option<Usage>,
-    losses: Vec<Loss>,
+    losses: Losses,
 }
 
 /// A choice of which something was written.
@@ -36,7 +42,7 @@ impl StreamWriter {
     #[must_use]
     pub fn new(context: ReplyContext) -> Self {
         let head = head(&context, "", "");
-        Self { context, head, choices: Vec::new(), usage: None, losses: Vec::new() }
+        Self { context, head, choices: Vec::new(), usage: None, losses: Losses::default() }
     }
 
     /// Appends the frames of one event to `out`. Usage is held for the usage chunk; [`StreamEvent::Lost`] is collected for the comment
@@ -46,7 +52,7 @@ impl StreamWriter {
         match event {
             StreamEvent::Start { id, model } => self.head = head(&self.context, id, model),
             StreamEvent::Usage(usage) => self.usage.get_or_insert_default().merge(*usage),
-            StreamEvent::Lost(loss) => self.losses.extend((!self.losses.contains(loss)).then(|| loss.clone())),
+            StreamEvent::Lost(loss) => self.losses.at(loss.kind, loss.path.clone()),
             StreamEvent::Audio | StreamEvent::Failed(_) | StreamEvent::Done => {}
             StreamEvent::Finish { choice, reason } => {
                 self.begin(*choice, out);
@@ -56,7 +62,7 @@ impl StreamWriter {
             StreamEvent::Refusal { choice, text } => self.string(*choice, "refusal", text, out),
             StreamEvent::Reasoning { choice, text } => {
                 self.string(*choice, "reasoning_content", text, out);
-                if let Some(begun) = self.begun(*choice) {
+                if let Some(begun) = self.begun(*choice).filter(|begun| begun.thought.len() <= THOUGHT_BYTES) {
                     begun.thought.push_str(text.escaped());
                 }
             }
@@ -97,12 +103,12 @@ impl StreamWriter {
 
     /// `: heliostat-loss ["path",…]`. JSON keeps line ends out of the comment.
     fn lost(&mut self, out: &mut Vec<u8>) {
-        if self.losses.is_empty() {
+        if self.losses.0.is_empty() {
             return;
         }
         let mut paths = Splice::new();
         paths.array();
-        for loss in self.losses.drain(..) {
+        for loss in self.losses.0.drain(..) {
             paths.element().string(&loss.path);
         }
         paths.end_array();
@@ -111,9 +117,9 @@ impl StreamWriter {
         out.extend_from_slice(b"\n\n");
     }
 
-    /// Writes a choice's first chunk, which names the role, where it was not written yet.
+    /// Writes a choice's first chunk, which names the role, where it was not written yet. Past [`CHOICES_MAX`] none is named.
     fn begin(&mut self, choice: u32, out: &mut Vec<u8>) {
-        if self.begun(choice).is_none() {
+        if self.begun(choice).is_none() && self.choices.len() < CHOICES_MAX {
             self.chunk(choice, r#""role":"assistant","content":"","refusal":null"#, None, out);
             self.choices.push(Begun { index: choice, thought: String::new(), details: 0, images: 0 });
         }
@@ -132,7 +138,11 @@ impl StreamWriter {
     fn signature(&mut self, choice: u32, signature: &Literal<'_>, out: &mut Vec<u8>) {
         self.begin(choice, out);
         let Some(begun) = self.begun(choice) else { return };
-        let thought = format!("\"{}\"", std::mem::take(&mut begun.thought));
+        let thought = std::mem::take(&mut begun.thought);
+        if thought.len() > THOUGHT_BYTES {
+            return self.losses.at(LossKind::Dropped, format!("choices[{choice}].delta.reasoning_details"));
+        }
+        let thought = format!("\"{thought}\"");
         let index = begun.next_detail();
         let Some(text) = Literal::raw(&thought) else { return };
         self.delta(choice, out, |delta| {
@@ -205,10 +215,16 @@ impl Begun {
 }
 
 fn head(context: &ReplyContext, id: &str, model: &str) -> String {
-    let id = Literal::quote(if id.is_empty() { &context.id } else { id });
-    let model = Literal::quote(model);
+    let id = Literal::quote(beginning(if id.is_empty() { &context.id } else { id }));
+    let model = Literal::quote(beginning(model));
     let (id, model, created_s) = (id.as_json(), model.as_json(), context.created_s);
     format!(r#"{{"id":{id},"object":"chat.completion.chunk","created":{created_s},"model":{model}"#)
+}
+
+/// At most [`REPEATED_BYTES`] of `text`, cut between characters.
+fn beginning(text: &str) -> &str {
+    let end = (0..=REPEATED_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or_default()).unwrap_or_default()
 }
 
 fn in_array(delta: &mut Splice, key: &str, write: impl FnOnce(&mut Splice)) {
@@ -233,4 +249,49 @@ fn frame(chunk: &mut Splice, out: &mut Vec<u8>) {
         out.extend_from_slice(&piece);
     }
     out.extend_from_slice(b"\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHOICES_MAX, REPEATED_BYTES, StreamWriter, THOUGHT_BYTES};
+    use crate::chat::StreamEvent;
+    use crate::dialect::openai::ReplyContext;
+    use crate::json::Literal;
+
+    fn writer() -> StreamWriter {
+        StreamWriter::new(ReplyContext { created_s: 1, id: "c".to_owned(), legacy_functions: false, include_usage: false })
+    }
+
+    #[test]
+    fn a_long_id_is_not_repeated_whole_in_each_chunk() {
+        let (mut writer, mut out) = (writer(), Vec::new());
+        let long = "é".repeat(100_000);
+        writer.write(&StreamEvent::Start { id: (&long).into(), model: (&long).into() }, &mut out);
+        writer.write(&StreamEvent::Text { choice: 0, text: Literal::quote("x") }, &mut out);
+        assert!(out.len() < 8 * REPEATED_BYTES, "{} bytes", out.len());
+    }
+
+    #[test]
+    fn reasoning_is_not_collected_without_end() {
+        let (mut writer, mut out) = (writer(), Vec::new());
+        let piece = "x".repeat(1 << 20);
+        for _ in 0..20 {
+            out.clear();
+            writer.write(&StreamEvent::Reasoning { choice: 0, text: Literal::quote(&piece) }, &mut out);
+        }
+        assert!(writer.choices[0].thought.len() <= THOUGHT_BYTES + piece.len());
+        out.clear();
+        writer.write(&StreamEvent::ReasoningSignature { choice: 0, signature: Literal::quote("s") }, &mut out);
+        writer.finish(&mut out);
+        let told = String::from_utf8_lossy(&out);
+        assert_eq!(told, ": heliostat-loss [\"choices[0].delta.reasoning_details\"]\n\ndata: [DONE]\n\n");
+    }
+
+    #[test]
+    fn only_so_many_choices_are_kept_track_of() {
+        let (mut writer, mut out) = (writer(), Vec::new());
+        (0..CHOICES_MAX as u32 * 2).for_each(|choice| writer.write(&StreamEvent::Text { choice, text: Literal::quote("x") }, &mut out));
+        assert_eq!(writer.choices.len(), CHOICES_MAX);
+        assert_eq!(out.windows(14).filter(|bytes| bytes == b"\"content\":\"x\"}").count(), CHOICES_MAX * 2, "no text is lost");
+    }
 }

@@ -1,0 +1,84 @@
+//! What the fuzz targets share: readings of JSON to compare with, candidates to translate for, a bound on what comes out.
+
+use bytes::Bytes;
+use heliostat_filters::dialect::openai::ReplyContext;
+use heliostat_filters::dialect::{DIALECTS, Dialect, Names, Surface};
+use heliostat_filters::json::{Document, ScanError, ScanLimits, Shape};
+use serde::Deserialize as _;
+use serde_json::Value;
+
+pub use serde_json;
+
+/// Models of each generation whose translations differ, for any dialect: a name that a dialect does not know is a model like others.
+pub const MODELS: &[&str] =
+    &["claude-3-5-haiku", "claude-sonnet-4-5", "claude-opus-4-7", "gemini-2.0-flash", "gemini-2.5-pro", "gemini-3-pro", "o3"];
+
+/// serde_json's reading, without its limit on depth: only for text that the scan found to be no deeper than its own.
+pub fn value(text: &str) -> serde_json::Result<Value> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    let value = Value::deserialize(&mut reader)?;
+    reader.end().map(|()| value)
+}
+
+/// What we wrote, read by somebody else.
+///
+/// # Panics
+/// If it is no JSON.
+pub fn written(json: &[u8]) -> Value {
+    let text = std::str::from_utf8(json).expect("UTF-8");
+    value(text).unwrap_or_else(|why| panic!("{why}: {text}"))
+}
+
+/// Scans with the limits of the gateway.
+///
+/// # Errors
+/// [`ScanError`] as the scanner says.
+pub fn scan(data: &[u8], shape: &'static Shape) -> Result<Document, ScanError> {
+    Document::scan(Bytes::copy_from_slice(data), shape, ScanLimits::default())
+}
+
+/// Checks that `output_bytes` are within a multiple of what they were made of: nobody buys much memory with few bytes.
+///
+/// # Panics
+/// If they are not.
+pub fn bounded(output_bytes: usize, input_bytes: usize) {
+    assert!(output_bytes <= 64 * input_bytes + 64 * 1024, "{output_bytes} bytes of {input_bytes}");
+}
+
+/// A provider that takes everything, and one that takes little.
+pub fn surfaces() -> [Surface; 2] {
+    let plain =
+        Surface { image_urls: false, tool_ids: false, native_schema: false, body_version: Some("v".to_owned()), ..Surface::default() };
+    [Surface::default(), plain]
+}
+
+/// Each dialect that differs from the client's, and the client's own.
+pub fn dialects() -> impl Iterator<Item = &'static dyn Dialect> {
+    DIALECTS.iter().copied()
+}
+
+/// What a reply must change back: a renamed tool, and where bit 0 of `options` is set a tool that stands for the answer.
+pub fn names(options: u8) -> Names {
+    Names {
+        renamed_tools: vec![("sent".to_owned(), "declared \"name\"".to_owned())],
+        id_seed: "seed".to_owned(),
+        answer_tool: (options & 1 != 0).then(|| "answer".to_owned()),
+    }
+}
+
+/// A client's wishes, by bits 1 and 2 of `options`.
+pub fn context(options: u8) -> ReplyContext {
+    ReplyContext { created_s: 1, id: "chatcmpl-1".to_owned(), legacy_functions: options & 2 != 0, include_usage: options & 4 != 0 }
+}
+
+/// Cuts `data` into pieces whose sizes `sizes` gives in turn.
+pub fn pieces<'d>(sizes: &'d [u8], mut data: &'d [u8]) -> impl Iterator<Item = &'d [u8]> {
+    let mut sizes = sizes.iter().cycle();
+    std::iter::from_fn(move || {
+        let size = sizes.next().map_or(1, |size| usize::from(*size % 32) + 1);
+        let (piece, rest) = data.split_at(size.min(data.len()));
+        data = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}

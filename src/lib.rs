@@ -24,7 +24,7 @@
 //! | 6 | [`admin`]: the operator's listener · [`reload`]: SIGHUP · [`stop`]: SIGTERM |
 //! | 5 | [`listen`]: from an accepted connection to a request that may be read |
 //! | 4 | [`proxy`]: the life of a request |
-//! | 3 | [`live`]: a configuration with its live state · [`source`]: where it is read from · [`demo`]: the one that is built in |
+//! | 3 | [`fetch`]: images that a request names by URL · [`live`]: a configuration with its live state · [`source`]: where it is read from · [`demo`]: the one that is built in |
 //! | 2 | [`upstream`]: connections, keys, cool-downs, verdicts · [`telemetry`]: events and their sinks · [`attend`]: the clients' connections, watched · [`simulator`]: providers for the demo and tests |
 //! | 1 | [`config`]: what was written, and what it means · [`readiness`] and [`drain`]: whether traffic is wanted, and what is in flight · [`memory`]: what bodies may take · [`notify`]: words to the service manager |
 //! | 0 | `heliostat-filters` |

@@ -2,8 +2,11 @@
 
 use super::wire::PartialArg;
 
-/// An array longer than this is not built from pieces: one path could otherwise ask for any amount of memory.
+/// The arrays of one call have no more items than this together: a short path could otherwise ask for any amount of memory.
 const ITEMS: usize = 10_000;
+
+/// Longest path that is followed: arguments are written, and dropped, one call deeper a step.
+const STEPS: usize = 128;
 
 /// JSON without the whitespace between its tokens: Google indents its replies.
 pub(super) fn compact(json: &str) -> String {
@@ -21,7 +24,11 @@ pub(super) fn compact(json: &str) -> String {
 
 /// Arguments that arrive in pieces, each under its JSON path (RFC 9535, of which Google uses names and indexes).
 #[derive(Debug, Default)]
-pub(super) struct Pieces(Node);
+pub(super) struct Pieces {
+    root: Node,
+    /// Items of its arrays so far.
+    items: usize,
+}
 
 #[derive(Debug, Default)]
 enum Node {
@@ -43,9 +50,9 @@ enum Step {
 impl Pieces {
     /// Adds a piece: text is appended, anything else set. `None` for a path that cannot be followed.
     pub(super) fn add(&mut self, piece: &PartialArg<'_>) -> Option<()> {
-        let mut node = &mut self.0;
+        let mut node = &mut self.root;
         for step in steps(&piece.json_path)? {
-            node = node.child(step)?;
+            node = node.child(step, &mut self.items)?;
         }
         match (node, &piece.string_value) {
             (Node::Text(text), Some(more)) => text.push_str(more.escaped()),
@@ -58,7 +65,7 @@ impl Pieces {
     /// The object put together so far.
     pub(super) fn json(&self) -> String {
         let mut out = String::new();
-        match &self.0 {
+        match &self.root {
             Node::Unset => out.push_str("{}"),
             node => node.write(&mut out),
         }
@@ -72,7 +79,7 @@ fn scalar(piece: &PartialArg<'_>) -> String {
 }
 
 impl Node {
-    fn child(&mut self, step: Step) -> Option<&mut Self> {
+    fn child(&mut self, step: Step, all_items: &mut usize) -> Option<&mut Self> {
         match step {
             Step::Name(name) => {
                 if !matches!(self, Self::Object(_)) {
@@ -90,9 +97,9 @@ impl Node {
                     *self = Self::Array(Vec::new());
                 }
                 let Self::Array(items) = self else { return None };
-                if index >= items.len() && index < ITEMS {
-                    items.resize_with(index + 1, Self::default);
-                }
+                let missing = index.saturating_add(1).saturating_sub(items.len());
+                *all_items = all_items.checked_add(missing).filter(|all| *all <= ITEMS)?;
+                items.resize_with(items.len() + missing, Self::default);
                 items.get_mut(index)
             }
         }
@@ -134,6 +141,9 @@ fn steps(path: &str) -> Option<Vec<Step>> {
     let mut rest = path.strip_prefix('$')?;
     let mut steps = Vec::new();
     while !rest.is_empty() {
+        if steps.len() == STEPS {
+            return None;
+        }
         if let Some(named) = rest.strip_prefix('.') {
             let end = named.find(['.', '[']).unwrap_or(named.len());
             let (name, after) = named.split_at_checked(end)?;
@@ -176,5 +186,15 @@ mod tests {
         assert_eq!(arguments.json(), r#"{"b":{"list":[{"n":0.50},{"x":"caf\u00e9 \"au\" lait"}]},"a b":true,"z":null}"#);
         assert!(arguments.add(&serde_json::from_str(r#"{"jsonPath":"$.l[99999999]","boolValue":true}"#).unwrap()).is_none());
         assert_eq!(Pieces::default().json(), "{}");
+    }
+
+    #[test]
+    fn a_short_path_does_not_ask_for_much() {
+        let mut arguments = Pieces::default();
+        let mut add = |path: &str| arguments.add(&serde_json::from_str(&format!(r#"{{"jsonPath":"{path}","boolValue":true}}"#)).unwrap());
+        assert!(add(&format!("$.a{}", "[9999]".repeat(3))).is_none(), "arrays in arrays count together");
+        assert!(add("$.b[9999]").is_none(), "and so do all of a call");
+        assert!(add(&format!("${}", ".a".repeat(STEPS))).is_some());
+        assert!(add(&format!("${}", ".a".repeat(STEPS + 1))).is_none());
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use heliostat_filters::chat::{CHAT, ChatRequest, StreamEvent};
 use heliostat_filters::dialect::{Names, Surface, Target, by_name};
+use heliostat_filters::image::Fetched;
 use heliostat_filters::json::{Document, ScanLimits};
 use heliostat_filters::sse::Event;
 
@@ -55,7 +56,8 @@ fn a_request_with_very_many_losses_is_translated_in_time() {
     let request = ChatRequest::read(&document).expect("a request");
     for dialect in ["anthropic", "gemini"] {
         let (began, surface) = (Instant::now(), Surface::default());
-        let translated = by_name(dialect).expect("a dialect").chat_request(&request, &Target { model: "m", surface: &surface });
+        let translated =
+            by_name(dialect).expect("a dialect").chat_request(&request, &Target { model: "m", surface: &surface, fetched: Fetched::NONE });
         let losses = translated.expect("a translation").losses;
         assert_eq!(losses.last().map(ToString::to_string).as_deref(), Some("dropped (more)"), "{dialect}");
         assert!(began.elapsed() < Duration::from_secs(20), "{dialect}: {:?}", began.elapsed());

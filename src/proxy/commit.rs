@@ -88,7 +88,8 @@ pub async fn answer(session: &mut Session, context: &mut Context, ready: Ready, 
     context.outcome.first_content = Some(context.started.elapsed());
     context.outcome.upstream_request_id = headers::upstream_id(ready.head());
     match ready {
-        Ready::Stream(streaming) => return stream(session, context, *streaming, terms.reply, pool, clocks).await,
+        // In a box: a whole reply would else carry its size along.
+        Ready::Stream(streaming) => return Box::pin(stream(session, context, *streaming, terms.reply, pool, clocks)).await,
         Ready::Whole(whole) => {
             context.outcome.usage = whole.usage;
             relay::whole(session, context, whole, pool, clocks).await?;

@@ -115,7 +115,7 @@ impl<'a> Failover<'a> {
     pub async fn run(mut self, session: &mut Session, context: &mut Context) -> pingora::Result<End> {
         while let Some(visit) = self.queue.pop_front() {
             let Some(candidate) = self.call.candidates.get(visit.index) else { continue };
-            if self.fetch_images(session, context, candidate).await == Err(Interrupt::ClientGone) {
+            if Box::pin(self.fetch_images(session, context, candidate)).await == Err(Interrupt::ClientGone) {
                 return Ok(End::ClientGone);
             }
             let prepared = match self.translator.prepare(candidate, &context.request_id) {
@@ -177,7 +177,7 @@ impl<'a> Failover<'a> {
             let Some(credential) = candidate.provider.credentials.get(chosen.credential) else { return Ok(Next::Candidate) };
             let began = Instant::now();
             tried.token = None;
-            let ended = match self.authorise(session, context, candidate, credential, &mut tried).await {
+            let ended = match Box::pin(self.authorise(session, context, candidate, credential, &mut tried)).await {
                 Ok(()) => self.attempt(session, context, candidate, credential, prepared, &tried).await?,
                 Err(ended) => Err(ended),
             };

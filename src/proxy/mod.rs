@@ -132,7 +132,8 @@ impl ProxyHttp for Gateway {
     /// commits. `Ok(false)` is "answered".
     async fn proxy_upstream_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         if let Some(pass) = context.pass.take() {
-            return passthrough::serve(self, session, context, pass).await;
+            // In a box: a chat would else carry its size along.
+            return Box::pin(passthrough::serve(self, session, context, pass)).await;
         }
         let Some(call) = context.call.take() else { return Ok(false) };
         let live = context.live.clone();

@@ -89,7 +89,7 @@ impl Pool {
         let host = Host::of(endpoint);
         if endpoint.transport.http2 {
             let connections = self.connections(&host);
-            match connections.stream(&self.connector, endpoint, timeouts, fresh).await? {
+            match Box::pin(connections.stream(&self.connector, endpoint, timeouts, fresh)).await? {
                 Opened::Stream(stream) => return Ok(Lease::new(stream, host)),
                 Opened::Http1(stream) => return Ok(Lease::new(Connection::new(stream), host)),
                 Opened::Elsewhere => {}
@@ -99,7 +99,8 @@ impl Pool {
         if let Some(Idle { connection, opened, .. }) = idle {
             return Ok(Lease { connection: connection.into(), host, opened });
         }
-        let stream: Stream = self.connector.open(endpoint, timeouts).await?;
+        // In a box: what opening needs would else be carried, and moved, with every request.
+        let stream: Stream = Box::pin(self.connector.open(endpoint, timeouts)).await?;
         Ok(Lease::new(Connection::new(stream), host))
     }
 

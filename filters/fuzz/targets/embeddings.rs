@@ -6,6 +6,7 @@ use bytes::Bytes;
 use heliostat_filters::dialect::openai::{fault_body, write_embeddings};
 use heliostat_filters::dialect::{Dialect, Target};
 use heliostat_filters::embeddings::{EMBEDDINGS, EmbeddingsRequest, Encoding, Wanted, count_inputs};
+use heliostat_filters::image::Fetched;
 use heliostat_fuzz::{bounded, dialects, scan, surfaces, written};
 use libfuzzer_sys::fuzz_target;
 
@@ -23,7 +24,7 @@ fn request(data: &[u8]) {
     let Ok(request) = EmbeddingsRequest::read(&document) else { return };
     for (dialect, surface) in dialects().flat_map(|dialect| surfaces().map(|surface| (dialect, surface))) {
         for model in MODELS {
-            let target = Target { model, surface: &surface };
+            let target = Target { model, surface: &surface, fetched: Fetched::NONE };
             dialect.embeddings_path(&target, request.inputs.len());
             let Ok(translated) = dialect.embeddings_request(&request, &target) else { continue };
             let body = translated.body.join();

@@ -4,6 +4,7 @@
 
 use heliostat_filters::chat::{self, CHAT, ChatRequest};
 use heliostat_filters::dialect::Target;
+use heliostat_filters::image::Fetched;
 use heliostat_fuzz::{MODELS, bounded, dialects, scan, surfaces, written};
 use libfuzzer_sys::fuzz_target;
 
@@ -14,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     for dialect in dialects() {
         for surface in &surfaces() {
             for model in MODELS {
-                let Ok(translated) = dialect.chat_request(&request, &Target { model, surface }) else { continue };
+                let Ok(translated) = dialect.chat_request(&request, &Target { model, surface, fetched: Fetched::NONE }) else { continue };
                 let body = translated.body.join();
                 assert_eq!(translated.body.len_bytes, body.len());
                 assert!(written(&body).is_object());

@@ -5,6 +5,7 @@
 use heliostat_filters::chat::CHAT;
 use heliostat_filters::dialect::openai::rewrite;
 use heliostat_filters::embeddings::EMBEDDINGS;
+use heliostat_filters::image::Fetched;
 use heliostat_fuzz::{scan, value, written};
 use libfuzzer_sys::fuzz_target;
 
@@ -18,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
             object.entry("model").and_modify(|model| *model = MODEL.into());
             object.remove("fallbacks");
         }
-        let pieces = rewrite(&document, MODEL);
+        let pieces = rewrite(&document, MODEL, Fetched::NONE);
         let body = pieces.join();
         assert_eq!(pieces.len_bytes, body.len());
         assert_eq!(written(&body), expected);

@@ -1,4 +1,5 @@
-//! User instructions a request, counted by callgrind: the same on a busy machine as on a quiet one. `.ci/run` gates on these.
+//! User instructions a request, counted by callgrind: the same on a busy machine as on a quiet one. `.ci/extended`
+//! gates on these: they are those of an optimised build.
 //!
 //! A process is run twice under valgrind, with few requests and with many; the difference is what the requests cost.
 
@@ -17,14 +18,15 @@ const COUNTED: &[(&str, usize)] = &[("1 KB", 300), ("image 1.3 MB", 20), ("strea
 /// Requests of the short run: they warm up connections, caches and lazily made things.
 const WARM: usize = 20;
 
-/// The gate: at most so many instructions for one of the pass-through's, in the same build.
+/// The gate: at most so many instructions for one of the pass-through's, in the same build. A tenth above what was measured last
+/// (`benches/RESULTS.md`): a regression fails.
 const LIMITS: &[(&str, Route, f64)] = &[
-    ("1 KB", Route::SameDialect, 2.0),
-    ("1 KB", Route::Translated, 2.5),
-    ("image 1.3 MB", Route::SameDialect, 2.0),
-    ("image 1.3 MB", Route::Translated, 2.5),
+    ("1 KB", Route::SameDialect, 1.8),
+    ("1 KB", Route::Translated, 2.1),
+    ("image 1.3 MB", Route::SameDialect, 2.5),
+    ("image 1.3 MB", Route::Translated, 2.9),
     ("stream of 200", Route::SameDialect, 1.0),
-    ("stream of 200", Route::Translated, 2.5),
+    ("stream of 200", Route::Translated, 2.8),
 ];
 
 /// Counts, prints, and fails where a limit is passed.

@@ -378,6 +378,18 @@ async fn retries_are_exactly_as_many_as_the_file_says() {
 }
 
 #[tokio::test]
+async fn a_back_off_that_ends_after_the_deadline_is_no_further_attempt() {
+    let openai = Provider::start().await;
+    openai.always(reply::status(500));
+    let config =
+        Config::new().provider("openai", &openai).line("openai", "network: { retry: { max_retries: 2, backoff_initial_ms: 86400000 } }");
+    let gateway = Gateway::start(config).await;
+    let reply = gateway.chat_with(&[("x-heliostat-timeout-ms", "300")], ask(GPT).to_string().as_bytes()).await;
+    reply.expect(500);
+    assert_eq!(openai.received().len(), 1);
+}
+
+#[tokio::test]
 async fn a_retry_is_not_made_for_a_rate_limit_on_the_same_key() {
     let openai = Provider::start().await;
     openai.always(reply::status(429));

@@ -198,8 +198,8 @@ impl<'a> Failover<'a> {
             drop(chosen);
             match step {
                 Step::SameKey { after_ms_max, replay } => {
-                    if !self.back_off(session, context, after_ms_max).await {
-                        return Ok(Next::End(End::ClientGone));
+                    if let Err(next) = self.back_off(session, context, after_ms_max).await {
+                        return Ok(next);
                     }
                     tried.history.extra += u32::from(!replay);
                     tried.history.replayed |= replay;
@@ -449,13 +449,21 @@ impl<'a> Failover<'a> {
         AttemptClocks { header: header.min(now + content), first_content: share.min(now + content), stall }
     }
 
-    async fn back_off(&self, session: &mut Session, context: &mut Context, after_ms_max: u64) -> bool {
+    /// Waits before the same credential is tried again. A wait that would outlast the deadline is none: the candidate is left, since an
+    /// attempt after the deadline could only cost the provider.
+    async fn back_off(&self, session: &mut Session, context: &mut Context, after_ms_max: u64) -> Result<(), Next> {
         if after_ms_max == 0 {
-            return true;
+            return Ok(());
         }
         let until = Instant::now() + Duration::from_millis(fastrand::u64(0..=after_ms_max));
+        if until >= self.call.clocks.first_byte {
+            return Err(Next::Candidate);
+        }
         let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
-        waiting.on(until.min(self.call.clocks.first_byte), std::future::pending::<()>()).await != Err(Interrupt::ClientGone)
+        match waiting.on(until, std::future::pending::<()>()).await {
+            Err(Interrupt::ClientGone) => Err(Next::End(End::ClientGone)),
+            _ => Ok(()),
+        }
     }
 
     fn skip(&mut self, context: &mut Context, candidate: &Candidate, skip: Skip, wait: Option<Duration>, why: &str) -> Next {

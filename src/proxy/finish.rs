@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use heliostat_filters::loss::Loss;
 use pingora_proxy::Session;
 
 use super::Gateway;
@@ -24,7 +23,6 @@ pub fn report(gateway: &Gateway, session: &Session, error: Option<&pingora::Erro
     let attempts: Vec<AttemptFinished<'_>> = outcome.attempts.iter().map(attempt).collect();
     let traceparent = session.req_header().headers.get("traceparent").and_then(|value| value.to_str().ok());
     let trace = traceparent.and_then(trace::parse);
-    let losses: Vec<Loss> = outcome.losses.clone();
     let status = if outcome.status == 0 { CLIENT_GONE } else { outcome.status };
     let total = context.started.elapsed();
     gateway.telemetry.request(&RequestFinished {
@@ -42,7 +40,7 @@ pub fn report(gateway: &Gateway, session: &Session, error: Option<&pingora::Erro
         error_code: outcome.error_code.as_deref(),
         attempts: &attempts,
         usage: outcome.usage,
-        losses: &losses,
+        losses: &outcome.losses,
         request_bytes: outcome.bytes_in,
         response_bytes: session.body_bytes_sent() as u64,
         own_us: micros(total.saturating_sub(outcome.upstream_wait)),

@@ -46,6 +46,8 @@ pub struct Pump {
     pub seen: Seen,
     /// What went wrong that the upstream did not say itself.
     noticed: Option<Fault>,
+    /// The body ended within an event, whose beginning the client may have.
+    cut: bool,
     /// The credential in use: never repeated, should the upstream do so in an error.
     secret: Secret,
 }
@@ -54,7 +56,7 @@ impl Pump {
     /// A pump for one attempt.
     #[must_use]
     pub fn new(reader: Box<dyn StreamReader>, writer: Option<StreamWriter>, secret: Secret) -> Self {
-        Self { splitter: Splitter::new(EVENT_LIMIT_BYTES), reader, writer, seen: Seen::default(), noticed: None, secret }
+        Self { splitter: Splitter::new(EVENT_LIMIT_BYTES), reader, writer, seen: Seen::default(), noticed: None, cut: false, secret }
     }
 
     /// Takes what arrived, appends what goes to the client.
@@ -86,6 +88,16 @@ impl Pump {
 
     /// The body ended. Notes a truncation as a failure.
     pub fn end(&mut self, now: Instant, out: &mut BytesMut) {
+        self.cut = self.splitter.is_within_event();
+        self.finish(now, out, true);
+    }
+
+    /// The connection broke. An event that had begun is not read: it lacks more than its blank line.
+    pub fn break_off(&mut self, now: Instant, out: &mut BytesMut) {
+        self.finish(now, out, false);
+    }
+
+    fn finish(&mut self, now: Instant, out: &mut BytesMut, whole: bool) {
         let Self { splitter, reader, writer, seen, secret, .. } = self;
         let mut text = Vec::new();
         let mut take = |event: StreamEvent<'_>| {
@@ -94,7 +106,7 @@ impl Pump {
                 writer.write(&event, &mut text);
             }
         };
-        let split = splitter.end(&mut |event| reader.read(event, &mut take));
+        let split = if whole { splitter.end(&mut |event| reader.read(event, &mut take)) } else { Ok(()) };
         reader.end(&mut take);
         out.extend_from_slice(&text);
         if let Err(error) = split {
@@ -129,6 +141,12 @@ impl Pump {
         self.noticed.is_some() || (self.writer.is_some() && (self.seen.done || self.seen.failed.is_some()))
     }
 
+    /// Whether the provider has said its last: its end mark, or its error. More is not to be waited for.
+    #[must_use]
+    pub fn has_said_all(&self) -> bool {
+        self.seen.done || self.seen.failed.is_some()
+    }
+
     /// Whether the bytes pass untouched.
     #[must_use]
     pub fn is_untouched(&self) -> bool {
@@ -143,7 +161,13 @@ impl Pump {
         match (&mut self.writer, failure) {
             (Some(writer), Some(fault)) => writer.fail(&fault, &mut text),
             (Some(writer), None) => writer.finish(&mut text),
-            (None, Some(fault)) if self.seen.failed.is_none() => client.fail(&fault, &mut text),
+            (None, Some(fault)) if self.seen.failed.is_none() => {
+                if self.cut || self.splitter.is_within_event() {
+                    // The error must not become part of what was cut off.
+                    text.extend_from_slice(b"\n\n");
+                }
+                client.fail(&fault, &mut text);
+            }
             (None, _) => {}
         }
         out.extend_from_slice(&text);

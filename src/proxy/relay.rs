@@ -19,6 +19,8 @@ use crate::upstream::pool::{Lease, Pool};
 const GATHER_BYTES: usize = 16 * 1024;
 /// Content this fresh, or fresh by a tenth of the stall clock, needs no closer look at what follows it.
 const FRESH: Duration = Duration::from_millis(500);
+/// How long a stream that has said its last may stay open. Some providers never close it, and not every client leaves by itself.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 /// How long the end of a finished answer may take, so that its connection can be used again.
 const TAIL: Duration = Duration::from_millis(20);
 
@@ -46,6 +48,9 @@ impl RelayClocks {
     /// When the provider must have said something of content again. Never early: while content is fresh it is not looked for where
     /// the bytes pass untouched, so the last may be that much younger than it seems.
     fn until_stall(self, pump: &Pump, committed: Instant) -> Instant {
+        if pump.has_said_all() {
+            return self.total.min(Instant::now() + LAST_WORDS);
+        }
         let unseen = if pump.is_untouched() { self.fresh() } else { Duration::ZERO };
         self.total.min(pump.seen.content_at.unwrap_or(committed) + self.stall + unseen)
     }
@@ -136,6 +141,7 @@ pub async fn stream(
         match gather(session, context, &mut streaming, &mut out, until).await {
             Ok(()) => {}
             Err(Interrupt::ClientGone) => return Ok((Relayed::ClientGone, streaming.pump)),
+            Err(Interrupt::Deadline) if streaming.pump.has_said_all() => streaming.ended = true,
             Err(interrupt) => {
                 streaming.pump.fail(match interrupt {
                     Interrupt::Stopping => pump::stopping(),
@@ -187,7 +193,7 @@ async fn gather(
             Ok(None) => return Ok(()),
             Err(_) => {
                 streaming.ended = true;
-                streaming.pump.end(now, out);
+                streaming.pump.break_off(now, out);
                 return Ok(());
             }
         }

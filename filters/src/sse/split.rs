@@ -80,6 +80,12 @@ impl Splitter {
         self.blocks.deliver(&held, each)
     }
 
+    /// Whether an event has begun and not ended.
+    #[must_use]
+    pub fn is_within_event(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     fn check_length(&self, more: &[u8]) -> Result<(), SplitError> {
         let fits = self.held.len() + more.len() <= self.limit_bytes;
         if fits { Ok(()) } else { Err(SplitError::TooLong { limit_bytes: self.limit_bytes }) }

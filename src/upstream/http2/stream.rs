@@ -218,6 +218,15 @@ impl Stream {
     }
 }
 
+impl Drop for Stream {
+    /// A connection that never answered anything may never answer: what follows shall not wait on it as well.
+    fn drop(&mut self) {
+        if matches!(self.answer, Answer::Expected(_)) && !self.slot.0.served.load(Ordering::Acquire) {
+            self.slot.0.retire();
+        }
+    }
+}
+
 /// The same request, as HTTP/2 writes it.
 fn request(head: &[u8], tls: bool) -> io::Result<Request<()>> {
     let invalid = |error: &dyn std::fmt::Display| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());

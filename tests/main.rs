@@ -32,6 +32,7 @@ mod image_fetch;
 mod images;
 mod limits;
 mod listen;
+mod matrix;
 mod memory;
 mod passthrough;
 mod readme;

@@ -99,10 +99,15 @@ impl Stream {
         events
     }
 
+    /// The next bytes, as they come; `None` at the proper end of the body.
+    pub async fn piece(&mut self) -> Result<Option<Vec<u8>>, Broken> {
+        within("bytes for the client", self.connection.piece(&mut self.framing)).await
+    }
+
     /// All bytes until the end.
     pub async fn bytes(mut self) -> Vec<u8> {
-        let mut all = self.pending;
-        while let Ok(Some(piece)) = within("bytes for the client", self.connection.piece(&mut self.framing)).await {
+        let mut all = std::mem::take(&mut self.pending);
+        while let Ok(Some(piece)) = self.piece().await {
             all.extend(piece);
         }
         all
@@ -169,7 +174,8 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) 
     http::message(&format!("{method} {path} HTTP/1.1"), &fields, body)
 }
 
-fn attempts(head: &Head) -> Vec<String> {
+/// What `x-heliostat-attempts` lists, without durations.
+pub fn attempts(head: &Head) -> Vec<String> {
     let list = head.header("x-heliostat-attempts").unwrap_or_default();
     list.split(", ").filter(|a| !a.is_empty()).map(|a| a.rsplit_once(';').map_or(a, |(rest, _)| rest).to_owned()).collect()
 }

@@ -153,6 +153,11 @@ impl Connection {
         while matches!(self.socket.read(&mut scrap).await, Ok(n) if n > 0) {}
     }
 
+    /// Waits until the peer says anything, or closes.
+    pub async fn stir(&mut self) {
+        let _ = self.fill().await;
+    }
+
     /// Ends with RST instead of FIN.
     pub fn reset(self) {
         SockRef::from(&self.socket).set_linger(Some(std::time::Duration::ZERO)).expect("SO_LINGER");

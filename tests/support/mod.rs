@@ -11,6 +11,7 @@ pub mod manager;
 pub mod native;
 pub mod provider;
 pub mod sample;
+pub mod stage;
 pub mod tls;
 
 use std::future::Future;

@@ -75,7 +75,7 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
     doors.iter().for_each(|door| listen::add(&mut clients, door));
     let (close, closed) = watch::channel(false);
     server.add_service(Closable::new(clients, closed));
-    let standing = Box::new(before_metrics(live.clone(), memory));
+    let standing = Box::new(before_metrics(live.clone(), flights.clone(), memory));
     server.add_service(admin(admin_listen, Admin::new(telemetry.clone(), readiness.clone(), standing)));
     let reload = Reload { source, live: live.clone(), telemetry: telemetry.clone(), pool, certificates, pending: pending_reload };
     server.add_service(background_service("reload", reload));
@@ -102,11 +102,12 @@ fn admin(listen: SocketAddr, admin: Admin) -> Service<HttpServer<Admin>> {
 }
 
 /// What is looked up rather than told.
-fn before_metrics(live: Arc<ArcSwap<Live>>, memory: Arc<Memory>) -> impl Fn(&Telemetry) + Send + Sync {
+fn before_metrics(live: Arc<ArcSwap<Live>>, flights: Arc<Flights>, memory: Arc<Memory>) -> impl Fn(&Telemetry) + Send + Sync {
     move |telemetry| {
         let live = live.load();
         let standings = live.lanes.standings(Instant::now());
         telemetry.credentials(standings.into_iter().map(|(provider, credential, standing)| (provider, credential, state(standing))));
+        telemetry.in_flight(flights.count());
         telemetry.body_bytes(memory.held());
     }
 }

@@ -104,3 +104,16 @@ async fn a_key_in_the_query_is_not_logged() {
     gateway.access("query-1").await;
     assert!(!gateway.log().contains("sk-in-the-query"));
 }
+
+#[tokio::test]
+async fn a_request_under_way_is_counted_until_it_has_ended() {
+    let (openai, _anthropic, gateway) = two().await;
+    let body = ask("openai/gpt-4o");
+    let upstream = async {
+        let request = openai.next_request().await;
+        let metrics = gateway.admin_get("/metrics").await.text();
+        assert!(metrics.contains("\nheliostat_requests_in_flight 1\n"), "{metrics}");
+        request.respond_json(200, &native::openai("ok")).await;
+    };
+    tokio::join!(gateway.chat(&body), upstream).0.expect(200);
+}

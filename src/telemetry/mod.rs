@@ -22,10 +22,6 @@ pub struct Telemetry {
     access_log: AccessLog,
 }
 
-/// One request under way, until dropped.
-#[must_use]
-pub struct InFlight<'a>(&'a Telemetry);
-
 impl Telemetry {
     /// With the access log on standard output. Starts the log's thread, so call it after any fork.
     ///
@@ -50,10 +46,9 @@ impl Telemetry {
         self.metrics.known.learn(provider, model);
     }
 
-    /// A request begins.
-    pub fn begin(&self) -> InFlight<'_> {
-        self.metrics.in_flight.inc();
-        InFlight(self)
+    /// Requests under way. Runs before a rendering.
+    pub fn in_flight(&self, count: usize) {
+        self.metrics.in_flight.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// A request ended, in whatever way. Runs once for each.
@@ -96,12 +91,6 @@ impl Telemetry {
     /// Waits until every line of the access log so far is written, at most for `patience`. Runs once at the end of a drain.
     pub fn flush(&self, patience: Duration) {
         self.access_log.flush(patience);
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.metrics.in_flight.dec();
     }
 }
 

@@ -86,7 +86,7 @@ fn metrics_say_what_happened() {
     telemetry.reload(false);
     telemetry.credentials([("openai", "GONE", CredentialState::Off)]);
     telemetry.credentials([("openai", "PRIMARY", CredentialState::Cooling)]);
-    let _under_way = telemetry.begin();
+    telemetry.in_flight(1);
     let text = telemetry.render_metrics();
     for line in [
         r#"heliostat_requests_total{endpoint="/v1/chat/completions",model="claude",provider="anthropic",status="200",stream="true"} 1"#,

@@ -1,144 +1,198 @@
-"""A soak of failover and streams against the demo: 2,000 requests with mixed faults, every outcome counted.
+"""A chaos soak: a thousand streams at a time, providers that fail in every way, clients that leave whenever they like.
 
-Nothing but the standard library. Ends with an error when a request that had a good fallback was not answered, when a stream
-that broke looked complete, or when memory grew without reason.
+Two waves. After each the gateway must stand where it began: nothing in flight, no request left open at a provider, no socket but
+those it had; and the second wave must not have cost more memory than the first. Every answer is one provider's, whole, or says that it
+is not. Ends with an error otherwise.
 """
 
 import argparse
-import base64
+import asyncio
 import collections
-import concurrent.futures
 import contextlib
-import http.client
-import json
-import os
-import pathlib
 import random
-import socket
-import statistics
-import subprocess
 import sys
 import time
 
-GOOD = ["openai/gpt-4o", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.5-flash"]
-BEFORE_CONTENT = ["fail-529", "fail-500", "fail-503", "fail-429", "reset", "error-200", "error-first"]
-IN_THE_MIDDLE = ["truncate", "error-mid", "reset-mid-stream"]
-GROWTH_BYTES = 64 << 20
+from rig import Gateway, Left, Provider, ask, chat
+
+GROWTH_BYTES = 32 << 20
+PAUSE_S = 0.3
+# The pool keeps idle connections for a while; then all must be gone.
+SETTLE_S = 120
+CLOCKS = "network: { timeouts: { header_ms: 2000, first_content_ms: 2000, stall_ms: 2000 } }"
+
+dice = random.Random(7)
 
 
-def free_address():
-    """Below the range the kernel hands out, so that nobody takes it meanwhile."""
-    while True:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            address = ("127.0.0.1", random.randrange(10_000, 15_000))
-            probe.bind(address)
-            return f"{address[0]}:{address[1]}"
+async def good(request, tag, words=None):
+    words = words or dice.randrange(15, 40)
+    if request.stream:
+        await request.begin()
+        for _ in range(words):
+            await request.word(tag)
+            await asyncio.sleep(PAUSE_S)
+        await request.word(f"={words}")
+        return await request.finish()
+    await request.reply(tag * words + f"={words}")
 
 
-class Demo:
-    """A running demo."""
+async def begun(request, tag):
+    """A few words of a stream, or a head without a body."""
+    await request.begin()
+    for _ in range(dice.randrange(0, 5) if request.stream else 0):
+        await request.word(tag)
 
-    def __init__(self):
-        self.address = free_address()
-        command = [os.environ["HELIOSTAT_BIN"], "demo", "--listen", self.address, "--admin-listen", free_address()]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
+
+async def status(request, _):
+    code = dice.choice([429, 500, 502, 503, 529])
+    await request.status(code, ["retry-after: 1"] if dice.random() < 0.5 or code in (429, 529) else [])
+
+
+async def page(request, _):
+    await request.status(200, body="<html>hello</html>")
+
+
+async def garbage(request, _):
+    request.writer.write(b"SSH-2.0-OpenSSH_9.9\r\n")
+
+
+async def silence(request, _):
+    await request.silence()
+
+
+async def reset(request, _):
+    request.reset()
+
+
+async def cut(request, _):
+    pass
+
+
+async def stall_later(request, tag):
+    await begun(request, tag)
+    await request.silence()
+
+
+async def reset_later(request, tag):
+    await begun(request, tag)
+    request.reset()
+
+
+async def cut_later(request, tag):
+    await begun(request, tag)
+
+
+async def error_later(request, tag):
+    await begun(request, tag)
+    await request.chunk(b'data: {"error": {"message": "trouble", "type": "server_error", "code": null, "param": null}}\n\n')
+
+
+FAULTS = [status, page, garbage, silence, reset, cut, stall_later, reset_later, cut_later, error_later]
+
+
+def chaotic(tag, share):
+    """A provider of whose answers such a share is faulty."""
+
+    async def behave(request):
+        fault = dice.choice(FAULTS) if dice.random() < share else good
+        await fault(request, tag)
+
+    return behave
+
+
+def judged(answer):
+    """What a request came to; `WRONG …` is what must not be."""
+    if answer.status != 200:
+        return f"WRONG: status {answer.status}: {answer.body[:200]}"
+    if not answer.good():
+        return "broke off after content, and said so" if b'"error"' in answer.body else f"WRONG: broken without a word: {answer.body[-200:]}"
+    text, _, count = answer.text().partition("=")
+    whole = count.isdigit() and any(text == tag * int(count) for tag in "abc")
+    return "answered" if whole else f"WRONG: not one whole answer: {text}={count}"
+
+
+async def wave(gateway, streams, seconds):
+    """So many clients at a time, one request after the other."""
+    outcomes, until = collections.Counter(), time.monotonic() + seconds
+
+    async def client(number):
+        await asyncio.sleep(number / streams * 5)
+        while time.monotonic() < until:
+            leave = dice.uniform(0.01, 8) if dice.random() < 0.2 else None
+            body = ask(f"first/m{dice.randrange(20)}", ["second/m", "third/m"], stream=dice.random() < 0.9)
             try:
-                if self.request("GET", "/readyz")[0] == 200:
-                    return
-            except OSError:
-                time.sleep(0.02)
-        sys.exit("the demo was not ready")
+                outcomes[judged(await chat(gateway, body, leave_after_s=leave))] += 1
+            except Left:
+                outcomes["left in the middle"] += 1
 
-    def request(self, method, path, body=None):
-        connection = http.client.HTTPConnection(self.address, timeout=60)
-        try:
-            connection.request(method, path, body, {"content-type": "application/json"})
-            reply = connection.getresponse()
-            headers = {name.lower(): value for name, value in reply.getheaders()}
-            return reply.status, headers, reply.read()
-        finally:
-            connection.close()
-
-    def chat(self, **body):
-        body.setdefault("messages", [{"role": "user", "content": "Hello"}])
-        return self.request("POST", "/v1/chat/completions", json.dumps(body))
-
-    def resident_bytes(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+    clients = [asyncio.create_task(client(number)) for number in range(streams)]
+    await asyncio.sleep(seconds / 2)
+    print(f"half-way: {await gateway.metric('requests_in_flight'):.0f} in flight, {gateway.sockets()} sockets")
+    await asyncio.gather(*clients)
+    return outcomes
 
 
-def one(demo, number):
-    """One request; returns what kind it was, whether it came out as it must, its time, and its number of attempts."""
-    dice = random.Random(number)
-    stream = dice.random() < 0.5
-    provider = dice.choice(["openai", "anthropic", "gemini"])
-    kind = dice.choice(["good", "before", "before", "middle" if stream else "good"])
-    fault = {"good": None, "before": dice.choice(BEFORE_CONTENT), "middle": dice.choice(IN_THE_MIDDLE)}[kind]
-    model = f"{provider}/{fault}" if fault else dice.choice(GOOD)
-    body = {"model": model, "stream": stream}
-    if kind == "before":
-        body["fallbacks"] = [m for m in GOOD if not m.startswith(provider)]
-    if kind == "middle":
-        body["fallbacks"] = []
-    if dice.random() < 0.1:
-        image = base64.b64encode(b"\x89PNG\r\n\x1a\n" + dice.randbytes(500_000)).decode()
-        part = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{image}"}}
-        body["messages"] = [{"role": "user", "content": [{"type": "text", "text": "Hello"}, part]}]
+async def until(seconds, holds):
+    """Waits until it holds; how long that took, or nothing."""
     began = time.monotonic()
-    status, headers, answer = demo.chat(**body)
-    took = time.monotonic() - began
-    attempts = headers.get("x-heliostat-attempts", "").count(";") // 2
-    return kind, stream, fault, came_out(kind, stream, status, answer), took, attempts, status
+    while time.monotonic() < began + seconds:
+        if await holds():
+            return time.monotonic() - began
+        await asyncio.sleep(0.2)
+    return None
 
 
-def came_out(kind, stream, status, answer):
-    done = answer.rstrip().endswith(b"data: [DONE]")
-    if kind == "middle":
-        return not done and b"error" in answer
-    return status == 200 and (done if stream else b"Hello" in answer)
+async def back_to_the_start(gateway, providers, sockets):
+    """Waits until nothing is left of a wave; whether all of it went."""
+
+    async def idle():
+        # The request for this metric is not one of those.
+        return await gateway.metric("requests_in_flight") == 0 and sum(provider.busy for provider in providers) == 0
+
+    async def closed():
+        return gateway.sockets() <= sockets
+
+    quiet = await until(15, idle)
+    print(f"nothing in flight, and nothing under way at a provider, after {quiet:.1f} s" if quiet is not None else "WRONG: something stays")
+    gone = await until(SETTLE_S, closed)
+    told = f"as many sockets as at the start ({sockets}) after {gone:.0f} s" if gone is not None else f"WRONG: {gateway.sockets()} sockets"
+    print(told)
+    return quiet is not None and gone is not None
 
 
-def soak(demo, count, at_once):
-    outcomes, times, tries, wrong = collections.Counter(), [], collections.Counter(), []
-    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
-        for kind, stream, fault, fine, took, attempts, status in pool.map(lambda n: one(demo, n), range(count)):
-            outcomes[kind, "stream" if stream else "plain", "as it must" if fine else "WRONG"] += 1
-            tries[attempts] += 1
-            times.append(took * 1000)
-            if not fine:
-                wrong.append((kind, stream, fault, status))
-    for outcome, number in sorted(outcomes.items()):
-        print(f"{number:6} {' · '.join(outcome)}")
-    print(f"attempts a request: {dict(sorted(tries.items()))}")
-    cuts = statistics.quantiles(times, n=100)
-    print(f"milliseconds: median {cuts[49]:.1f}, p95 {cuts[94]:.1f}, p99 {cuts[98]:.1f}")
-    for case, number in collections.Counter(wrong).most_common(20):
-        print(f"WRONG {number} x {case}")
-    return not wrong
-
-
-def main():
-    options = argparse.ArgumentParser()
-    options.add_argument("--requests", type=int, default=2_000)
-    options.add_argument("--at-once", type=int, default=16)
-    options = options.parse_args()
-    demo = Demo()
-    try:
-        fine = soak(demo, options.requests // 4, options.at_once)
-        before = demo.resident_bytes()
-        fine &= soak(demo, options.requests, options.at_once)
-        after = demo.resident_bytes()
-    finally:
-        demo.process.kill()
-        demo.process.wait()
-    print(f"resident memory: {before >> 20} MiB after warming up, {after >> 20} MiB at the end")
-    if after - before > GROWTH_BYTES:
-        fine = False
+async def main(streams, seconds):
+    fine, resident = True, []
+    async with contextlib.AsyncExitStack() as stack:
+        behaviours = [chaotic("a", 0.7), chaotic("b", 0.3), chaotic("c", 0.0)]
+        providers = [await stack.enter_async_context(Provider(behave)) for behave in behaviours]
+        rows = "".join(
+            f'  {name}: {{ base_url: "{provider.url}", dialect: openai, keys: [{{ value: env.KEY_A }}, {{ value: env.KEY_B }}] }}\n'
+            for name, provider in zip(["first", "second", "third"], providers)
+        )
+        gateway = await stack.enter_async_context(Gateway(f"{CLOCKS}\nproviders:\n{rows}"))
+        # The connections that asked whether it is ready may still be closing.
+        await asyncio.sleep(1)
+        sockets, began = gateway.sockets(), gateway.resident_bytes()
+        for number in (1, 2):
+            print(f"wave {number}: {streams} streams at a time for {seconds} s")
+            outcomes = await wave(gateway, streams, seconds)
+            for outcome, count in outcomes.most_common(12):
+                print(f"{count:6} {outcome}")
+            fine &= not any(outcome.startswith("WRONG") for outcome in outcomes)
+            fine &= await back_to_the_start(gateway, providers, sockets)
+            resident.append(gateway.resident_bytes())
+        gone = await gateway.metric("clients_gone_total")
+    first, second = resident
+    print(f"{sum(provider.requests for provider in providers)} requests at providers, {gone:.0f} clients seen leaving")
+    print(f"resident memory: {began >> 20} MiB at the start, {first >> 20} after the first wave, {second >> 20} after the second")
+    if second - first > GROWTH_BYTES:
         print(f"WRONG: memory grew by more than {GROWTH_BYTES >> 20} MiB")
-    sys.exit(0 if fine else 1)
+        fine = False
+    return fine
 
 
-main()
+options = argparse.ArgumentParser()
+options.add_argument("--streams", type=int, default=1_000)
+options.add_argument("--seconds", type=int, default=40)
+options = options.parse_args()
+sys.exit(0 if asyncio.run(main(options.streams, options.seconds)) else 1)

@@ -25,7 +25,7 @@
 //! | 5 | [`listen`]: from an accepted connection to a request that may be read |
 //! | 4 | [`proxy`]: the life of a request |
 //! | 3 | [`fetch`]: images that a request names by URL · [`live`]: a configuration with its live state · [`source`]: where it is read from · [`demo`]: the one that is built in |
-//! | 2 | [`upstream`]: connections, keys, cool-downs, verdicts · [`telemetry`]: events and their sinks · [`attend`]: the clients' connections, watched · [`simulator`]: providers for the demo and tests |
+//! | 2 | [`upstream`]: connections, keys, cool-downs, breakers, verdicts · [`telemetry`]: events and their sinks · [`attend`]: the clients' connections, watched · [`simulator`]: providers for the demo and tests |
 //! | 1 | [`config`]: what was written, and what it means · [`readiness`] and [`drain`]: whether traffic is wanted, and what is in flight · [`memory`]: what bodies may take · [`notify`]: words to the service manager |
 //! | 0 | `heliostat-filters` |
 //!
@@ -56,7 +56,7 @@
 //!
 //! # State that outlives a request
 //!
-//! [`live::Live`] joins a [`config::Snapshot`] with the state of its keys (weights, cool-downs) and bounds. A reload builds the next one,
+//! [`live::Live`] joins a [`config::Snapshot`] with the state of its keys (weights, cool-downs, breakers) and bounds. A reload builds the next one,
 //! keeps the state of what has kept its name, and swaps it in; requests under way end on the one they began with. The pool of idle
 //! connections belongs to the process.
 //!
@@ -72,6 +72,7 @@
 //! - **fault**: what a failure means. **verdict**: what is done next. **refusal**: a request that is wrong, or that a candidate cannot
 //!   carry. **loss**: what a translation has no words for. **problem**: an error the gateway answers with.
 //! - **snapshot**: what a configuration means. **cool-down**: a rest after a rate limit or an overload; it orders, it does not forbid.
+//! - **breaker**: of a model at a host that stopped answering: open, it orders likewise. **trial**: the one request that tries it again.
 //!
 //! Units stand in names: `_ms`, `_bytes`, `_us`.
 

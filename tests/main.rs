@@ -18,6 +18,7 @@ mod support;
 
 mod admin;
 mod architecture;
+mod breaker;
 mod chat;
 mod cli;
 mod demo;

@@ -1,10 +1,11 @@
 //! `network` and `concurrency_and_buffer_size`: clocks, retries and the bound on requests under way.
 
 use super::field::{Field, Section};
-use super::snapshot::{Concurrency, Retry, Timeouts};
+use super::snapshot::{BreakerRules, Concurrency, Retry, Timeouts};
 
 /// The keys of a `network` section, at the top level and in a provider.
-const NETWORK: &[&str] = &["retry", "timeouts"];
+const NETWORK: &[&str] = &["breaker", "retry", "timeouts"];
+const BREAKER: &[&str] = &["enabled", "consecutive", "error_rate", "min_requests", "window_ms", "open_ms", "open_max_ms", "fair_ms"];
 const RETRY: &[&str] = &["max_retries", "backoff_initial_ms"];
 const TIMEOUTS: &[&str] = &["connect_ms", "tls_ms", "header_ms", "first_content_ms", "stall_ms", "total_ms"];
 const CONCURRENCY: &[&str] = &["concurrency", "buffer_size"];
@@ -18,6 +19,7 @@ const DEFAULT_QUEUE_MS: u64 = 1_000;
 /// What a `network` section sets.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Network {
+    pub(super) breaker: BreakerRules,
     pub(super) retry: Retry,
     pub(super) timeouts: Timeouts,
 }
@@ -26,10 +28,30 @@ impl Network {
     /// Reads a section over what holds already; what it leaves out stays.
     pub(super) fn read(mut self, field: Option<Field<'_>>) -> Self {
         if let Some(section) = field.and_then(|field| field.section(NETWORK)) {
+            self.read_breaker(&section);
             self.read_retry(&section);
             self.read_timeouts(&section);
         }
         self
+    }
+
+    fn read_breaker(&mut self, network: &Section<'_>) {
+        let Some(section) = network.get("breaker").and_then(|field| field.section(BREAKER)) else { return };
+        let rules = &mut self.breaker;
+        if let Some(enabled) = section.get("enabled").and_then(|field| field.boolean()) {
+            rules.enabled = enabled;
+        }
+        for (key, target) in [("consecutive", &mut rules.consecutive), ("min_requests", &mut rules.min_requests)] {
+            let count = section.get(key).and_then(|field| field.integer(1..=MAX_REQUESTS));
+            *target = count.and_then(|count| u32::try_from(count).ok()).unwrap_or(*target);
+        }
+        if let Some(rate) = section.get("error_rate").and_then(|field| field.number(0.01..=1.0)) {
+            rules.error_rate = rate;
+        }
+        section.milliseconds("window_ms", 1, &mut rules.window_ms);
+        section.milliseconds("open_ms", 1, &mut rules.open_ms);
+        section.milliseconds("open_max_ms", 1, &mut rules.open_max_ms);
+        section.milliseconds("fair_ms", 1, &mut rules.fair_ms);
     }
 
     fn read_retry(&mut self, network: &Section<'_>) {

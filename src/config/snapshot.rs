@@ -156,6 +156,8 @@ pub struct Provider {
     pub timeouts: Timeouts,
     /// Extra attempts at one candidate.
     pub retry: Retry,
+    /// When a host that fails is asked last.
+    pub breaker: BreakerRules,
     /// Bound on requests under way, where one is set.
     pub concurrency: Option<Concurrency>,
 }
@@ -307,6 +309,47 @@ pub struct Retry {
 impl Default for Retry {
     fn default() -> Self {
         Self { max_retries: None, backoff_initial_ms: 500 }
+    }
+}
+
+/// When a host that fails is asked last, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BreakerRules {
+    /// Whether there is a breaker at all.
+    pub enabled: bool,
+    /// So many faults in a row open it.
+    pub consecutive: u32,
+    /// So large a share of faults within a window opens it, from 0 to 1,
+    pub error_rate: f64,
+    /// once there are so many requests in it.
+    pub min_requests: u32,
+    /// The window.
+    pub window_ms: u64,
+    /// The first rest, before one request tries again; doubled with every trial that fails.
+    pub open_ms: u64,
+    /// The longest rest.
+    pub open_max_ms: u64,
+    /// A time-out that the caller's own deadline brought counts if the host had so long.
+    pub fair_ms: u64,
+}
+
+impl BreakerRules {
+    /// What holds where nothing is set.
+    pub const DEFAULT: Self = Self {
+        enabled: true,
+        consecutive: 5,
+        error_rate: 0.5,
+        min_requests: 20,
+        window_ms: 10_000,
+        open_ms: 2_000,
+        open_max_ms: 60_000,
+        fair_ms: 3_000,
+    };
+}
+
+impl Default for BreakerRules {
+    fn default() -> Self {
+        Self::DEFAULT
     }
 }
 

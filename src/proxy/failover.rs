@@ -17,6 +17,7 @@ use super::pump::Pump;
 use super::{Gateway, commit, redact};
 use crate::config::{Candidate, Credential, Secret};
 use crate::live::Live;
+use crate::upstream::breaker::Trial;
 use crate::upstream::health::Probe;
 use crate::upstream::limit::Permit;
 use crate::upstream::select::{Ask, Pick, Used};
@@ -75,11 +76,12 @@ struct Tried {
     renewed: Option<usize>,
 }
 
-/// A credential chosen for an attempt, and the probe it holds.
+/// A credential chosen for an attempt, and what it holds of probes.
 struct Chosen {
     credential: usize,
     /// Dropped when the outcome has been reported.
     _probe: Option<Probe>,
+    _trial: Option<Trial>,
 }
 
 /// What there is to record of an attempt.
@@ -168,7 +170,7 @@ impl<'a> Failover<'a> {
         let mut again = None;
         loop {
             let chosen = match again.take() {
-                Some(credential) => Chosen { credential, _probe: None },
+                Some(credential) => Chosen { credential, _probe: None, _trial: None },
                 None => match self.choose(session, context, visit, candidate, &tried).await {
                     Ok(chosen) => chosen,
                     Err(next) => return Ok(next),
@@ -241,7 +243,13 @@ impl<'a> Failover<'a> {
             let last_resort = visit.last_resort || (self.queue.is_empty() && self.call.candidates.len() == 1);
             let ask = self.ask(candidate, tried, last_resort, now);
             match self.live.lanes.select(&ask) {
-                Pick::Use { credential, probe } => return Ok(Chosen { credential, _probe: probe }),
+                Pick::Use { credential, probe, trial } => return Ok(Chosen { credential, _probe: probe, _trial: trial }),
+                Pick::Broken => {
+                    if !last_resort && tried.credentials.is_empty() {
+                        self.queue.push_back(Visit { last_resort: true, ..visit });
+                    }
+                    return Err(Next::Candidate);
+                }
                 Pick::Cooling { until, stated: true, in_time: true, .. } if last_resort => {
                     let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
                     if waiting.on(until, std::future::pending::<()>()).await == Err(Interrupt::ClientGone) {
@@ -343,6 +351,8 @@ impl<'a> Failover<'a> {
             clocks: self.clocks(candidate, began),
         };
         let pump = self.call.stream.then(|| pump(candidate, tried.secret(credential), prepared));
+        let used = Used { provider, credential: credential.index, model: &candidate.model };
+        let _busy = self.live.lanes.enter(&used);
         let ready = match attempt.run(session, pump, &mut context.outcome.upstream_wait).await {
             Ok(ready) => ready,
             Err(ended) => return Ok(Err(ended)),
@@ -361,8 +371,7 @@ impl<'a> Failover<'a> {
             Ok(ready) => ready,
             Err(ended) => return Ok(Err(ended)),
         };
-        let used = Used { provider, credential: credential.index, model: &candidate.model };
-        self.live.lanes.success(&used, began);
+        self.live.lanes.success(&used, began, Instant::now());
         let word = ready.head().status.to_string().into();
         self.record(context, candidate, Mark { credential: &credential.name, word, outcome: "ok", took: began.elapsed() });
         context.outcome.served_by = Some((provider.name.clone(), candidate.model.clone()));
@@ -399,6 +408,10 @@ impl<'a> Failover<'a> {
         let used = Used { provider: &candidate.provider, credential: credential.index, model: &candidate.model };
         if let Some(cooldown) = verdict::cooldown(&fault) {
             self.live.lanes.cool(&used, cooldown, now);
+        }
+        let fair = Duration::from_millis(candidate.provider.breaker.fair_ms);
+        if let Some(blame) = verdict::blame(fault.outcome, now.saturating_duration_since(began), candidate.provider.timeouts, fair) {
+            self.live.lanes.blame(&used, blame, began, now);
         }
         if !tried.credentials.contains(&credential.index) {
             tried.credentials.push(credential.index);

@@ -1,5 +1,6 @@
 //! Everything between the gateway and a provider: connections, names, the choice of a credential, and what a failure means.
 
+pub mod breaker;
 pub mod connect;
 pub mod connection;
 pub mod decode;
@@ -10,6 +11,7 @@ pub mod head;
 pub mod health;
 pub mod http2;
 pub mod limit;
+pub mod pace;
 pub mod pool;
 pub mod retry_after;
 pub mod select;

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use self::lane::{Key, Lane};
+use super::breaker::{Blame, BreakerState, Trial};
 use super::health::{Cooldown, Probe, Standing};
+use super::pace::{Averages, Busy};
 use crate::config::{Credential, Provider, Snapshot};
 
 /// Live state of every credential of a snapshot, in the snapshot's order.
@@ -46,7 +48,11 @@ pub enum Pick {
         credential: usize,
         /// Set if it is cooling down: hold it until the outcome was reported, then drop it.
         probe: Option<Probe>,
+        /// Set if its host's breaker is half-open: hold it likewise.
+        trial: Option<Trial>,
     },
+    /// The breakers of all that is left are open. Try another candidate first; as a last resort it is used all the same.
+    Broken,
     /// All that is left cools down. Try another candidate first; with none, wait until then or say so to the client.
     Cooling {
         /// Until when, at the earliest.
@@ -106,9 +112,10 @@ impl Lanes {
     pub fn left(&self, ask: &Ask<'_>) -> KeysLeft {
         let Some(lane) = self.0.get(ask.provider.index) else { return KeysLeft::default() };
         let survey = Survey::take(lane, ask);
-        let guessed = survey.guessed.iter().filter(|_| ask.last_resort).map(|(_, index)| *index);
+        let last = survey.guessed.iter().map(|(_, index)| *index).chain(survey.broken.iter().map(|(index, _)| *index));
+        let last = last.filter(|_| ask.last_resort);
         let mut left = KeysLeft::default();
-        for index in survey.healthy.iter().map(|(index, _)| *index).chain(guessed) {
+        for index in survey.healthy.iter().map(|(index, _)| *index).chain(last) {
             let failed = on_failed_host(ask, index);
             left.same_host |= failed;
             left.elsewhere |= !failed;
@@ -121,7 +128,27 @@ impl Lanes {
     pub fn is_cool(&self, provider: &Provider, model: &str, now: Instant) -> bool {
         let Some(lane) = self.0.get(provider.index) else { return false };
         lane.models.standing(model, now) != Standing::Healthy
-            || !eligible(lane, provider, model).any(|(_, key)| key.standing(model, now) == Standing::Healthy)
+            || !eligible(lane, provider, model)
+                .any(|(_, key)| key.standing(model, now) == Standing::Healthy && key.breakers.state(model, now).admits())
+    }
+
+    /// Counts an attempt as under way until the answer is dropped.
+    #[must_use]
+    pub fn enter(&self, used: &Used<'_>) -> Option<Busy> {
+        Some(self.key(used)?.pace.enter())
+    }
+
+    /// Remembers what a failed attempt, which began at `began`, says of its host. Runs once for each, before its trial is dropped.
+    pub fn blame(&self, used: &Used<'_>, blame: Blame, began: Instant, now: Instant) {
+        let Some(key) = self.key(used) else { return };
+        let rules = used.provider.breaker;
+        match blame {
+            Blame::Fault | Blame::Timeout => {
+                key.pace.failed();
+                key.breakers.fault(used.model, blame == Blame::Timeout, rules, now);
+            }
+            Blame::None => key.breakers.answered(used.model, false, rules, began, now),
+        }
     }
 
     /// Remembers a fault. Runs once for each failed attempt whose outcome asks for it, before its probe is dropped.
@@ -137,11 +164,13 @@ impl Lanes {
         }
     }
 
-    /// An attempt that began at `began` succeeded: what was remembered against its credential and model is forgotten.
-    pub fn success(&self, used: &Used<'_>, began: Instant) {
+    /// An attempt that began at `began` has its first content now: what was remembered against its credential and model is forgotten.
+    pub fn success(&self, used: &Used<'_>, began: Instant, now: Instant) {
         let Some(lane) = self.0.get(used.provider.index) else { return };
         if let Some(key) = lane.keys.get(used.credential) {
             key.cell.success(began);
+            key.pace.succeeded(now.saturating_duration_since(began));
+            key.breakers.answered(used.model, true, used.provider.breaker, began, now);
         }
         lane.models.success(used.model, began);
     }
@@ -152,6 +181,37 @@ impl Lanes {
         let of = |lane| standings_of(lane, now);
         self.0.iter().flat_map(of).collect()
     }
+
+    /// Everything that is known of every credential, in the snapshot's order. Takes each lock for a moment.
+    #[must_use]
+    pub fn states(&self, now: Instant) -> Vec<KeyState<'_>> {
+        self.0.iter().flat_map(|lane| states_of(lane, now)).collect()
+    }
+
+    fn key(&self, used: &Used<'_>) -> Option<&Key> {
+        self.0.get(used.provider.index)?.keys.get(used.credential)
+    }
+}
+
+/// The live state of one credential.
+#[derive(Debug, Clone)]
+pub struct KeyState<'a> {
+    /// The provider's name.
+    pub provider: &'a str,
+    /// The credential's name.
+    pub credential: &'a str,
+    /// Its weight in integers, relative to the provider's others.
+    pub weight: i64,
+    /// Its share of first attempts while all of them are healthy, from 0 to 1.
+    pub share: f64,
+    /// Healthy, cooling down (until when, and whether the provider said so), or off.
+    pub standing: Standing,
+    /// Models whose breaker at its host is not closed.
+    pub breakers: Vec<(String, BreakerState)>,
+    /// Attempts under way.
+    pub in_flight: usize,
+    /// Moving averages.
+    pub averages: Averages,
 }
 
 /// Who served an attempt.
@@ -177,6 +237,8 @@ pub fn serves(credential: &Credential, model: &str) -> bool {
 struct Survey {
     /// Index and weight.
     healthy: Vec<(usize, i64)>,
+    /// Healthy, but its host's breaker is open: index and weight.
+    broken: Vec<(usize, i64)>,
     /// End of a guessed cool-down, and index.
     guessed: Vec<(Instant, usize)>,
     /// The first end of a stated cool-down.
@@ -190,6 +252,7 @@ impl Survey {
         let mut survey = Self::default();
         for (index, key) in eligible(lane, ask.provider, ask.model).filter(|(index, _)| !ask.tried.contains(index)) {
             match key.standing(ask.model, ask.now) {
+                Standing::Healthy if !key.breakers.state(ask.model, ask.now).admits() => survey.broken.push((index, key.weight)),
                 Standing::Healthy => survey.healthy.push((index, key.weight)),
                 Standing::Cooling { until, stated: false } => survey.guessed.push((until, index)),
                 Standing::Cooling { until, stated: true } => {
@@ -204,7 +267,7 @@ impl Survey {
 
     /// Nothing that is healthy now or will be by itself.
     fn is_empty(&self) -> bool {
-        self.healthy.is_empty() && self.guessed.is_empty() && self.stated.is_none()
+        self.healthy.is_empty() && self.broken.is_empty() && self.guessed.is_empty() && self.stated.is_none()
     }
 
     /// Picks among what is there. `held` is the probe of an overloaded model.
@@ -212,13 +275,20 @@ impl Survey {
         if self.healthy.iter().any(|(index, _)| !on_failed_host(ask, *index)) {
             self.healthy.retain(|(index, _)| !on_failed_host(ask, *index));
         }
-        let healthy = match self.healthy.as_slice() {
-            // A lone credential does not move a wheel.
-            [(index, _)] => Some(*index),
-            several => lane.wheels.of(ask.model).pick(several, ask.first),
-        };
-        match healthy {
-            Some(credential) => Pick::Use { credential, probe: held },
+        while let Some(credential) = turn(lane, ask, &self.healthy) {
+            let Some(key) = lane.keys.get(credential) else { break };
+            match key.breakers.admit(ask.model, ask.now) {
+                Ok(trial) => return Pick::Use { credential, probe: held, trial },
+                // Another request was quicker to take the trial.
+                Err(_) => {
+                    self.healthy.retain(|(index, _)| *index != credential);
+                    self.broken.push((credential, key.weight));
+                }
+            }
+        }
+        match turn(lane, ask, &self.broken).filter(|_| ask.last_resort) {
+            Some(credential) => Pick::Use { credential, probe: held, trial: None },
+            None if !self.broken.is_empty() => Pick::Broken,
             None => self.last_resort(lane, ask),
         }
     }
@@ -227,7 +297,7 @@ impl Survey {
         if ask.last_resort {
             for (_, credential) in &self.guessed {
                 if let Some(probe) = lane.keys.get(*credential).and_then(|key| key.cell.probe()) {
-                    return Pick::Use { credential: *credential, probe: Some(probe) };
+                    return Pick::Use { credential: *credential, probe: Some(probe), trial: None };
                 }
             }
         }
@@ -243,6 +313,31 @@ impl Survey {
 fn eligible<'a>(lane: &'a Lane, provider: &'a Provider, model: &'a str) -> impl Iterator<Item = (usize, &'a Key)> {
     let keys = provider.credentials.iter().zip(&lane.keys).enumerate();
     keys.filter(move |(_, (credential, _))| serves(credential, model)).map(|(index, (_, key))| (index, key))
+}
+
+/// The wheel's pick among `shares`. A lone credential does not move it.
+fn turn(lane: &Lane, ask: &Ask<'_>, shares: &[(usize, i64)]) -> Option<usize> {
+    match shares {
+        [] => None,
+        [(index, _)] => Some(*index),
+        several => lane.wheels.of(ask.model).pick(several, ask.first),
+    }
+}
+
+fn states_of(lane: &Lane, now: Instant) -> impl Iterator<Item = KeyState<'_>> {
+    let sum: i64 = lane.keys.iter().map(|key| key.weight).sum();
+    #[allow(clippy::cast_precision_loss, reason = "weights have nine digits")]
+    let share = move |weight: i64| if sum > 0 { weight as f64 / sum as f64 } else { 0.0 };
+    lane.keys.iter().map(move |key| KeyState {
+        provider: &lane.name,
+        credential: &key.name,
+        weight: key.weight,
+        share: share(key.weight),
+        standing: key.cell.standing(now),
+        breakers: key.breakers.open(now),
+        in_flight: key.pace.in_flight(),
+        averages: key.pace.averages(),
+    })
 }
 
 fn standings_of(lane: &Lane, now: Instant) -> impl Iterator<Item = (&str, &str, Standing)> {

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use heliostat_filters::fault::FaultKind;
 
+use super::breaker::Blame;
 use super::health::Cooldown;
 use super::select::KeysLeft;
-use crate::config::Retry;
+use crate::config::{Retry, Timeouts};
 
 pub use self::conclusion::{Conclusion, conclude};
 
@@ -243,6 +244,31 @@ pub const fn cooldown(fault: &AttemptFault) -> Option<Cooldown> {
         Outcome::Fault(FaultKind::Permission) => Some(Cooldown::Forbidden),
         Outcome::Fault(FaultKind::Billing | FaultKind::QuotaExhausted) => Some(Cooldown::Unpaid),
         _ => None,
+    }
+}
+
+/// What a failed attempt says of its host, for [`super::select::Lanes::blame`]; `None` where it says nothing. A time-out that the
+/// caller's own impatience brought (sooner than the provider's clock, and than `fair`) says nothing: any caller could else shut a
+/// provider off for all.
+#[must_use]
+pub fn blame(outcome: Outcome, took: Duration, clocks: Timeouts, fair: Duration) -> Option<Blame> {
+    if let Outcome::Timeout(phase) = outcome {
+        let own_ms = match phase {
+            Phase::Connect => clocks.connect_ms,
+            Phase::Tls => clocks.tls_ms,
+            Phase::Send | Phase::Header => clocks.header_ms.unwrap_or(clocks.first_content_ms).min(clocks.first_content_ms),
+            Phase::FirstContent => clocks.first_content_ms,
+            Phase::Stall => clocks.stall_ms,
+            Phase::Total => clocks.total_ms,
+        };
+        return (took >= Duration::from_millis(own_ms).min(fair)).then_some(Blame::Timeout);
+    }
+    match outcome.scope() {
+        _ if matches!(outcome, Outcome::Skipped(_) | Outcome::Token) => None,
+        Scope::Host => Some(Blame::Fault),
+        // Overload has a cool-down of its own.
+        Scope::Key | Scope::Model | Scope::Missing | Scope::Request => Some(Blame::None),
+        Scope::StaleConnection => None,
     }
 }
 

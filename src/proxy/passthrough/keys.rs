@@ -76,7 +76,7 @@ impl Keys {
         let now = Instant::now();
         let candidate = &self.candidate;
         match live.lanes.select(&self.ask(now)) {
-            Pick::Use { credential, probe } => {
+            Pick::Use { credential, probe, .. } => {
                 self.current = Some(Current { index: credential, began: now, _probe: probe });
                 Ok(credential)
             }
@@ -85,7 +85,7 @@ impl Keys {
                 Err(Without::Problem(cooling(candidate, until.saturating_duration_since(now), overloaded)))
             }
             Pick::Off => Err(Without::Problem(switched_off(candidate))),
-            Pick::None => Err(Without::Problem(unserved(candidate))),
+            Pick::Broken | Pick::None => Err(Without::Problem(unserved(candidate))),
         }
     }
 
@@ -157,7 +157,7 @@ impl Keys {
         self.record(books, &current, status.to_string().into(), "ok");
         if status < 400 {
             let used = Used { provider: &self.candidate.provider, credential: current.index, model: &self.candidate.model };
-            books.live.lanes.success(&used, current.began);
+            books.live.lanes.success(&used, current.began, Instant::now());
         }
     }
 

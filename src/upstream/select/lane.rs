@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Credential, Endpoint, Provider};
+use crate::upstream::breaker::Breakers;
 use crate::upstream::health::{Cell, Probe, Standing};
+use crate::upstream::pace::Pace;
 use crate::upstream::wheel::{Wheels, integers};
 
 /// Model names come from clients: so many are remembered as overloaded, or as forbidden to one credential.
@@ -28,6 +30,9 @@ pub(super) struct Key {
     pub(super) name: String,
     pub(super) weight: i64,
     pub(super) cell: Arc<Cell>,
+    pub(super) pace: Arc<Pace>,
+    /// Of its host; shared with the other keys there.
+    pub(super) breakers: Arc<Breakers>,
     identity: Identity,
     /// Models that it may not use, by the upstream's word; until reload.
     forbidden: RwLock<HashSet<Box<str>>>,
@@ -49,7 +54,13 @@ impl Lane {
     pub(super) fn build(provider: &Provider, former: Option<&Self>) -> Self {
         let weights: Vec<f64> = provider.credentials.iter().map(|credential| credential.weight).collect();
         let shares = provider.credentials.iter().zip(integers(&weights));
-        let keys: Vec<Key> = shares.map(|(credential, weight)| Key::build(credential, weight, former)).collect();
+        let mut keys: Vec<Key> = Vec::with_capacity(provider.credentials.len());
+        for (credential, weight) in shares {
+            let at_host = |key: &&Key| key.identity.endpoint == credential.endpoint;
+            let neighbour = keys.iter().find(at_host).or_else(|| former?.keys.iter().find(at_host));
+            let breakers = neighbour.map(|key| Arc::clone(&key.breakers)).unwrap_or_default();
+            keys.push(Key::build(credential, weight, breakers, former));
+        }
         let wheels = former.filter(|former| former.has_same_shares(&keys)).map(|former| Arc::clone(&former.wheels));
         let models = former.filter(|former| former.shares_endpoint(&keys)).map(|former| Arc::clone(&former.models));
         Self { name: provider.name.clone(), keys, wheels: wheels.unwrap_or_default(), models: models.unwrap_or_default() }
@@ -66,7 +77,7 @@ impl Lane {
 }
 
 impl Key {
-    fn build(credential: &Credential, weight: i64, former: Option<&Lane>) -> Self {
+    fn build(credential: &Credential, weight: i64, breakers: Arc<Breakers>, former: Option<&Lane>) -> Self {
         let identity = Identity {
             name: credential.name.clone(),
             secret: Sha256::digest(credential.written().expose()).into(),
@@ -75,7 +86,8 @@ impl Key {
         let known = former.and_then(|lane| lane.keys.iter().find(|key| key.identity == identity));
         let cell = known.map(|key| Arc::clone(&key.cell)).unwrap_or_default();
         cell.reloaded();
-        Self { name: credential.name.clone(), weight, cell, identity, forbidden: RwLock::default() }
+        let pace = known.map(|key| Arc::clone(&key.pace)).unwrap_or_default();
+        Self { name: credential.name.clone(), weight, cell, pace, breakers, identity, forbidden: RwLock::default() }
     }
 
     pub(super) fn standing(&self, model: &str, now: Instant) -> Standing {

@@ -77,6 +77,7 @@ fn snapshot(keys: &[Written]) -> Snapshot {
         credentials: keys.iter().enumerate().map(|(index, key)| credential(index, *key)).collect(),
         timeouts: Timeouts::default(),
         retry: Retry::default(),
+        breaker: crate::config::BreakerRules::DEFAULT,
         concurrency: None,
     };
     Snapshot {
@@ -165,12 +166,12 @@ fn a_guess_is_probed_one_at_a_time_as_a_last_resort() {
     assert!(matches!(scene.lanes.select(&scene.ask()), Pick::Cooling { stated: false, overloaded: false, .. }));
     let last = Ask { last_resort: true, ..scene.ask() };
     let probe = scene.lanes.select(&last);
-    assert!(matches!(probe, Pick::Use { credential: 0, probe: Some(_) }));
+    assert!(matches!(probe, Pick::Use { credential: 0, probe: Some(_), .. }));
     assert!(matches!(scene.lanes.select(&last), Pick::Cooling { stated: false, .. }));
     drop(probe);
     assert!(matches!(scene.lanes.select(&last), Pick::Use { probe: Some(_), .. }));
     let used = Used { provider: last.provider, credential: 0, model: "m" };
-    scene.lanes.success(&used, scene.now);
+    scene.lanes.success(&used, scene.now, scene.now);
     assert!(matches!(scene.lanes.select(&scene.ask()), Pick::Use { probe: None, .. }));
 }
 
@@ -252,4 +253,49 @@ fn no_secret_shows_and_standings_name_all() {
     assert!(!format!("{:?}", scene.lanes).contains("sk-"));
     let standings = scene.lanes.standings(scene.now);
     assert_eq!(standings, [("openai", "a", Standing::Healthy), ("openai", "b", Standing::Off)]);
+}
+
+#[test]
+fn a_broken_host_is_picked_last_and_a_reload_keeps_that() {
+    let two = &[("a", "sk-a", 0.5, "one"), ("b", "sk-b", 0.5, "two")];
+    let mut scene = Scene::new(two);
+    let used = |scene: &Scene, blame| {
+        let used = Used { provider: &scene.snapshot.providers[0], credential: 0, model: "m" };
+        scene.lanes.blame(&used, blame, scene.now, scene.now);
+    };
+    used(&scene, Blame::Timeout);
+    assert_eq!([scene.pick(), scene.pick(), scene.pick()], [Some(1); 3]);
+    scene.reload(two);
+    assert_eq!([scene.pick(), scene.pick()], [Some(1); 2]);
+    let state = &scene.lanes.states(scene.now)[0];
+    assert!(matches!(state.breakers.as_slice(), [(model, BreakerState::Open { .. })] if model == "m"));
+    assert!((state.share - 0.5).abs() < 1e-9 && state.averages.error_rate == Some(1.0));
+}
+
+#[test]
+fn of_many_one_tries_a_half_open_host_and_as_a_last_resort_all_may() {
+    let one = &[("a", "sk-a", 1.0, "one")];
+    let mut scene = Scene::new(one);
+    let used = Used { provider: &scene.snapshot.providers[0], credential: 0, model: "m" };
+    scene.lanes.blame(&used, Blame::Timeout, scene.now, scene.now);
+    assert!(matches!(scene.lanes.select(&scene.ask()), Pick::Broken));
+    assert!(matches!(scene.lanes.select(&Ask { last_resort: true, ..scene.ask() }), Pick::Use { trial: None, .. }));
+    scene.now += Duration::from_secs(2);
+    let trial = scene.lanes.select(&scene.ask());
+    assert!(matches!(trial, Pick::Use { trial: Some(_), .. }));
+    assert!(matches!(scene.lanes.select(&scene.ask()), Pick::Broken));
+}
+
+#[test]
+fn weights_hold_after_a_host_has_come_back() {
+    let mut scene = Scene::new(&[("a", "sk-a", 0.7, "one"), ("b", "sk-b", 0.3, "two")]);
+    let began = scene.now;
+    assert_eq!((0..100).filter(|_| scene.pick() == Some(0)).count(), 70);
+    let used = Used { provider: &scene.snapshot.providers[0], credential: 0, model: "m" };
+    scene.lanes.blame(&used, Blame::Timeout, began, began);
+    let later = began + Duration::from_secs(2);
+    scene.lanes.success(&used, later, later);
+    scene.now = later;
+    let of_a = (0..1_000).filter(|_| scene.pick() == Some(0)).count();
+    assert!((690..=710).contains(&of_a), "{of_a}");
 }

@@ -148,3 +148,24 @@ fn the_final_status() {
     assert_eq!(conclude(&[after(3, limited), refused]).status, 413);
     assert_eq!(conclude(&[after(3, limited), refused]).retry_after_s, None);
 }
+
+#[test]
+fn the_host_is_to_blame_for_what_it_did_not_do_and_never_for_the_request() {
+    let fair = Duration::from_secs(3);
+    let cases = [
+        (Outcome::Fault(FaultKind::Server), Duration::ZERO, Some(Blame::Fault)),
+        (Outcome::Connect, Duration::ZERO, Some(Blame::Fault)),
+        (Outcome::Truncated, Duration::ZERO, Some(Blame::Fault)),
+        (Outcome::Fault(FaultKind::BadRequest), Duration::ZERO, Some(Blame::None)),
+        (Outcome::Fault(FaultKind::RateLimited), Duration::ZERO, Some(Blame::None)),
+        (Outcome::Fault(FaultKind::Overloaded), Duration::ZERO, Some(Blame::None)),
+        (Outcome::Timeout(Phase::Header), fair, Some(Blame::Timeout)),
+        (Outcome::Timeout(Phase::Header), fair / 2, None),
+        (Outcome::Timeout(Phase::Connect), Duration::from_millis(1_500), Some(Blame::Timeout)),
+        (Outcome::Skipped(Skip::Busy), fair, None),
+        (Outcome::Token, fair, None),
+    ];
+    for (outcome, took, expected) in cases {
+        assert_eq!(blame(outcome, took, Timeouts::default(), fair), expected, "{outcome:?} after {took:?}");
+    }
+}

@@ -22,6 +22,8 @@ use crate::config::{Retry, Timeouts};
 pub use self::conclusion::{Conclusion, conclude};
 
 mod conclusion;
+#[cfg(test)]
+mod document;
 
 /// How an attempt failed, or why a candidate was not attempted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,114 @@
+//! `src/upstream/VERDICTS.md`, written from the verdicts themselves, and a test that it is not stale.
+
+use std::fmt::Write as _;
+
+use super::*;
+use FaultKind as F;
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/upstream/VERDICTS.md");
+const KINDS: [F; 14] = [
+    F::RateLimited,
+    F::QuotaExhausted,
+    F::Overloaded,
+    F::Authentication,
+    F::Billing,
+    F::Permission,
+    F::NotFound,
+    F::ContextLength,
+    F::ContentPolicy,
+    F::BadRequest,
+    F::TooLarge,
+    F::Conflict,
+    F::Timeout,
+    F::Server,
+];
+const PHASES: [Phase; 7] = [Phase::Connect, Phase::Tls, Phase::Send, Phase::Header, Phase::FirstContent, Phase::Stall, Phase::Total];
+const HEAD: &str = "\
+# Verdicts
+
+What a failed attempt leads to, before the first byte went to the client. Written from `verdict.rs` by a test; after a change:
+`HELIOSTAT_WRITE_VERDICTS=1 cargo test --lib verdict::document`. Which status, code or text is which outcome: `filters/src/fault.rs`.
+
+Next, with `max_retries` unset: while another candidate and another key at the same host are left; and while only the key is. A key
+at another host is tried before the next candidate. Breaker: `opens` once the wait was fair (`fair_ms`, or the provider's clock),
+`counts` as a fault, or the host `answered`. Client: after one attempt that was not in the client's own dialect; a request's fault
+keeps the provider's status and code.
+
+| outcome | scope | next | next, no candidate | remembered | breaker | client |
+|---|---|---|---|---|---|---|
+";
+
+fn outcomes() -> impl Iterator<Item = Outcome> {
+    let transport = [
+        Outcome::Dns,
+        Outcome::Connect,
+        Outcome::Tls,
+        Outcome::Token,
+        Outcome::Reset { before_any_byte: true, reused: true },
+        Outcome::Reset { before_any_byte: false, reused: false },
+        Outcome::Truncated,
+        Outcome::Malformed,
+    ];
+    KINDS.into_iter().map(Outcome::Fault).chain(PHASES.into_iter().map(Outcome::Timeout)).chain(transport)
+}
+
+fn written() -> String {
+    outcomes().fold(HEAD.to_owned(), |mut text, outcome| {
+        let fault = AttemptFault { outcome, status: None, retry_after: None };
+        let keys = KeysLeft { elsewhere: false, same_host: true };
+        let step = |left| told(next(outcome, History::default(), Retry::default(), left));
+        let (many, one) = (Left { candidates: true, keys }, Left { candidates: false, keys });
+        let client = conclude(&[fault]);
+        let _ = writeln!(
+            text,
+            "| `{}` | {:?} | {} | {} | {} | {} | {} `{}` |",
+            outcome.label(),
+            outcome.scope(),
+            step(many),
+            step(one),
+            remembered(&fault),
+            blamed(outcome),
+            client.status,
+            client.code
+        );
+        text
+    })
+}
+
+fn told(step: Step) -> &'static str {
+    match step {
+        Step::SameKey { .. } => "the same key, once",
+        Step::NextKey => "another key",
+        Step::NextCandidate => "the next candidate",
+        Step::Answer => "the client",
+    }
+}
+
+fn remembered(fault: &AttemptFault) -> &'static str {
+    match cooldown(fault) {
+        None => "",
+        Some(Cooldown::RateLimited(_)) => "key: as stated, at most 1 h; else 2 s, doubling to 60 s",
+        Some(Cooldown::Overloaded(_)) => "model: as stated, at most 1 h; else 2 s, doubling to 60 s",
+        Some(Cooldown::Refused) => "key: off until reload",
+        Some(Cooldown::Forbidden) => "key, for this model: off until reload",
+        Some(Cooldown::Unpaid) => "key: off for 10 min",
+    }
+}
+
+fn blamed(outcome: Outcome) -> &'static str {
+    match blame(outcome, Duration::MAX, Timeouts::default(), Duration::from_secs(3)) {
+        Some(Blame::Fault) => "counts",
+        Some(Blame::Timeout) => "opens",
+        Some(Blame::None) => "answered",
+        None => "",
+    }
+}
+
+#[test]
+fn the_file_is_what_the_code_says() {
+    let written = written();
+    if std::env::var_os("HELIOSTAT_WRITE_VERDICTS").is_some() {
+        std::fs::write(FILE, &written).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(FILE).unwrap(), written, "stale: see the file's head for how to write it anew");
+}

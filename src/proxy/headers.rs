@@ -74,11 +74,16 @@ pub fn upstream_id(upstream: &Head) -> Option<String> {
     UPSTREAM_IDS.iter().find_map(|name| upstream.text(name)).filter(|id| id.len() <= ID_BYTES).map(str::to_owned)
 }
 
-/// How long a provider asks to wait: by its headers, else by its body.
+/// How long a provider asks to wait: by its headers, else by its body; else, after a 429, until the last limit that is used up is whole.
 #[must_use]
 pub fn retry_after(head: &Head, fault: &Fault) -> Option<Duration> {
     let stated = wait::parse(head.text("retry-after-ms"), head.text("retry-after"), SystemTime::now());
-    stated.or_else(|| fault.retry_after_ms.and_then(wait::from_ms))
+    let limits = || {
+        let requests = wait::reset(head.text("x-ratelimit-remaining-requests"), head.text("x-ratelimit-reset-requests"));
+        let tokens = wait::reset(head.text("x-ratelimit-remaining-tokens"), head.text("x-ratelimit-reset-tokens"));
+        requests.max(tokens).filter(|_| head.status == 429)
+    };
+    stated.or_else(|| fault.retry_after_ms.and_then(wait::from_ms)).or_else(limits)
 }
 
 /// `openai/gpt-4o#OPENAI_KEY_PRIMARY;529;12ms`; without a slash where the model is not known.

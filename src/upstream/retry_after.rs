@@ -19,6 +19,24 @@ pub fn from_ms(ms: u64) -> Option<Duration> {
     Some(Duration::from_millis(ms).min(MAX)).filter(|wait| !wait.is_zero())
 }
 
+/// Reads OpenAI's `x-ratelimit-reset-*` (`6m0s`, `1.5s`, `20ms`): when a limit of which nothing remains is whole again.
+#[must_use]
+pub fn reset(remaining: Option<&str>, reset: Option<&str>) -> Option<Duration> {
+    let mut rest = reset.filter(|_| remaining.is_some_and(|left| left.trim() == "0"))?.trim();
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|c: char| c.is_ascii_alphabetic())?);
+        let (unit, further) = after.split_at(after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len()));
+        let (_, per_second) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        sum = sum.saturating_add(seconds(number, *per_second)?);
+        rest = further;
+    }
+    Some(sum.min(MAX)).filter(|wait| !wait.is_zero())
+}
+
+/// Units of a written duration, by how many of them are a second.
+const UNITS: &[(&str, f64)] = &[("ms", 1_000.0), ("s", 1.0), ("m", 1.0 / 60.0), ("h", 1.0 / 3_600.0), ("d", 1.0 / 86_400.0)];
+
 fn seconds(text: &str, per_second: f64) -> Option<Duration> {
     let number = text.trim().parse::<f64>().ok().filter(|number| *number >= 0.0)?;
     Some(Duration::try_from_secs_f64(number / per_second).unwrap_or(MAX).min(MAX))
@@ -55,5 +73,23 @@ mod tests {
             assert_eq!(wait, expected_ms, "{ms:?} {header:?}");
         }
         assert_eq!(from_ms(0), None);
+    }
+
+    #[test]
+    fn a_limit_that_is_used_up_says_when_it_is_whole_again() {
+        for (remaining, text, expected_ms) in [
+            (Some("0"), Some("6m0s"), Some(360_000)),
+            (Some("0"), Some("1.5s"), Some(1_500)),
+            (Some("0"), Some("20ms"), Some(20)),
+            (Some("0"), Some("1h1m1s"), Some(3_661_000)),
+            (Some("0"), Some("99999d"), Some(86_400_000)),
+            (Some("0"), Some("soon"), None),
+            (Some("0"), Some("12"), None),
+            (Some("0"), Some("0s"), None),
+            (Some("1"), Some("6m0s"), None),
+            (None, Some("6m0s"), None),
+        ] {
+            assert_eq!(reset(remaining, text).map(|wait| wait.as_millis()), expected_ms, "{remaining:?} {text:?}");
+        }
     }
 }

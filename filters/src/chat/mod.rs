@@ -5,6 +5,7 @@
 //! borrowed from the upstream's.
 
 mod event;
+mod form;
 mod peek;
 mod read;
 mod reply;
@@ -13,6 +14,7 @@ mod shape;
 
 pub(crate) use event::CHOICES_MAX;
 pub use event::{StreamEvent, StreamReader};
+pub use form::{Arguments, MediaSource, Schema, Thinking, Word};
 pub(crate) use read::field;
 
 pub use peek::{FallbackRef, fallbacks, image_views, linked_views, model, wants_stream};

@@ -1,13 +1,16 @@
-//! A chat request as its client wrote it: views over OpenAI's `POST /v1/chat/completions` body.
+//! A chat request as its client wrote it, whatever the client's dialect: views over the client's own body, so that a loss or a refusal
+//! names the client's own fields, and an image stays a slice of it.
 //!
-//! Source of the fields: OpenAI's API specification of the chat completions endpoint, and the extensions that clients of other
-//! gateways send (`cache_control`, `reasoning_content`, `top_k`, `fallbacks`).
+//! The fields are those of OpenAI's chat completions and the extensions that clients of other gateways send (`cache_control`,
+//! `reasoning_content`, `top_k`). Where dialects differ in form, a small enum holds the form: [`Arguments`], [`MediaSource`],
+//! [`Schema`], [`Thinking`]. What a dialect has no string for (the id of a call in Gemini) is a [`Word`].
 //!
 //! Dialects destructure these types without `..`, so that a field added here cannot be forgotten there: every field is either
 //! mapped, or reported as a [`crate::loss::Loss`].
 
 use std::borrow::Cow;
 
+use super::form::{Arguments, MediaSource, Schema, Thinking, Word};
 use crate::json::{Document, Literal, View};
 use crate::refusal::Refusal;
 
@@ -32,7 +35,7 @@ pub struct ChatRequest<'a> {
     pub tool_choice: ToolChoice<'a>,
     /// `parallel_tool_calls: false`, where it stands; `true` is the default.
     pub no_parallel_tool_calls: Option<View<'a>>,
-    /// `max_completion_tokens`, else `max_tokens`.
+    /// The most tokens of the answer.
     pub max_tokens: Option<View<'a>>,
     /// Sampling temperature, 0 to 2.
     pub temperature: Option<View<'a>>,
@@ -44,8 +47,8 @@ pub struct ChatRequest<'a> {
     pub stop: Vec<View<'a>>,
     /// What form the answer must have.
     pub response_format: ResponseFormat<'a>,
-    /// `reasoning_effort`: none, minimal, low, medium, high, xhigh.
-    pub reasoning_effort: Option<View<'a>>,
+    /// How much to think before the answer.
+    pub thinking: Thinking<'a>,
     /// Number of choices, where it is not 1.
     pub n: Option<View<'a>>,
     /// Random seed.
@@ -62,8 +65,8 @@ pub struct ChatRequest<'a> {
     pub modalities: Option<View<'a>>,
     /// An opaque id of the end user: `safety_identifier`, else `user`.
     pub user: Option<View<'a>>,
-    /// `service_tier`, where it is not `auto`.
-    pub service_tier: Option<View<'a>>,
+    /// The tier of service in OpenAI's words, where it is not `auto`.
+    pub service_tier: Option<Word<'a>>,
     /// Every other member that could matter to an upstream. A dialect reports those it does not map. (Not here: `model`, `stream`,
     /// `stream_options.include_usage`, `fallbacks`, and members equal to their default.)
     pub others: Vec<View<'a>>,
@@ -103,7 +106,7 @@ pub struct Message<'a> {
     /// Calls the assistant made; the legacy `function_call` has no id.
     pub tool_calls: Vec<ToolCall<'a>>,
     /// Role tool: the call this answers.
-    pub tool_call_id: Option<View<'a>>,
+    pub tool_call_id: Option<Word<'a>>,
     /// `name`: of the speaker, or of the function (roles tool and function).
     pub name: Option<View<'a>>,
     /// The assistant's earlier refusal, where it is not null.
@@ -134,10 +137,10 @@ pub enum Part<'a> {
         /// Members not named here, of the part and of the object inside it.
         others: Vec<View<'a>>,
     },
-    /// An image by data URI, URL or bare base64.
+    /// An image.
     Image {
-        /// The string that says where the image is: `image_url.url`, or `image_url` written as a plain string.
-        url: View<'a>,
+        /// Where its bytes are.
+        source: MediaSource<'a>,
         /// `image_url.detail`, where it is not `auto`.
         detail: Option<View<'a>>,
         /// `cache_control` beside it.
@@ -147,24 +150,22 @@ pub enum Part<'a> {
         /// The whole part.
         view: View<'a>,
     },
-    /// `input_audio`: base64 `data` and `format`.
+    /// Audio: base64 and its format.
     Audio {
         /// Base64 of the audio.
         data: View<'a>,
         /// `wav`, `mp3`, …
-        format: View<'a>,
+        format: Word<'a>,
         /// Members not named here, of the part and of the object inside it.
         others: Vec<View<'a>>,
         /// The whole part.
         view: View<'a>,
     },
-    /// `file`: a document by data URI or id.
+    /// A document or another file that is no image.
     File {
-        /// `file.file_data`: a data URI.
-        data: Option<View<'a>>,
-        /// `file.file_id`: an id at one vendor.
-        id: Option<View<'a>>,
-        /// `file.filename`.
+        /// Where its bytes are.
+        source: MediaSource<'a>,
+        /// Its name or title.
         filename: Option<View<'a>>,
         /// `cache_control` beside it.
         cache_control: Option<View<'a>>,
@@ -220,14 +221,16 @@ pub enum ReasoningTrace<'a> {
 /// A call the assistant made in an earlier turn.
 #[derive(Debug)]
 pub struct ToolCall<'a> {
-    /// The call's id; absent in the legacy form.
-    pub id: Option<View<'a>>,
+    /// The call's id; absent in OpenAI's legacy form.
+    pub id: Option<Word<'a>>,
     /// The function's name.
     pub name: View<'a>,
-    /// The arguments: a string that holds JSON.
-    pub arguments: Option<View<'a>>,
-    /// Google's thought signature: `extra_content.google.thought_signature`.
+    /// The arguments.
+    pub arguments: Option<Arguments<'a>>,
+    /// Google's thought signature.
     pub thought_signature: Option<View<'a>>,
+    /// `cache_control` beside it.
+    pub cache_control: Option<View<'a>>,
     /// Members not named here.
     pub others: Vec<View<'a>>,
     /// The whole call.
@@ -242,7 +245,7 @@ pub struct Tool<'a> {
     /// What it does.
     pub description: Option<View<'a>>,
     /// Its JSON Schema, an opaque object whose key order is kept.
-    pub parameters: Option<View<'a>>,
+    pub parameters: Option<Schema<'a>>,
     /// `strict`, where it is written.
     pub strict: Option<View<'a>>,
     /// `cache_control` on the tool or inside `function`.
@@ -296,7 +299,7 @@ pub enum ResponseFormat<'a> {
         /// `json_schema.description`.
         description: Option<View<'a>>,
         /// `json_schema.schema`, opaque.
-        schema: Option<View<'a>>,
+        schema: Option<Schema<'a>>,
         /// `json_schema.strict`.
         strict: Option<View<'a>>,
         /// The whole `response_format`.

@@ -84,6 +84,17 @@ fn canonical_type(declared: &str) -> Option<Cow<'static, str>> {
     Some(alias.map_or_else(|| Cow::Owned(declared.to_owned()), |(_, name)| Cow::Borrowed(*name)))
 }
 
+/// Base64 with its type beside it.
+pub(super) fn declared(payload: &Text, declared: Option<&str>) -> Result<Inline, Flaw> {
+    typed(Base64::read(payload)?, declared.and_then(|declared| canonical_type(&declared.trim().to_ascii_lowercase())))
+}
+
+/// Plain text.
+pub(super) fn of_text(text: &str) -> Result<Inline, Flaw> {
+    let Base64 { text, decoded_bytes } = Base64::encode(text.as_bytes())?;
+    Ok(Inline { media_type: Cow::Borrowed("text/plain"), base64: text, decoded_bytes })
+}
+
 /// A file of a type that its first bytes tell.
 pub(super) fn of_file(bytes: &[u8]) -> Option<Inline> {
     let head = bytes.get(..HEAD_BYTES).unwrap_or(bytes);

@@ -63,6 +63,34 @@ pub fn read(view: View<'_>) -> Result<ImageSource<'_>, Refusal> {
     source(view).map_err(|flaw| Refusal::client(view.path(), flaw.message).with_code(flaw.code))
 }
 
+/// Reads base64 that stands beside its media type.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_base64(view: View<'_>, declared: Option<&str>) -> Result<Inline, Refusal> {
+    let read = || {
+        if view.kind() != Kind::String {
+            return Err(flaw::NOT_A_STRING);
+        }
+        let text = Text::of(view);
+        // Some clients put a whole data URI where its base64 belongs.
+        match DataUri::split(&text) {
+            Some(uri) => uri?.inline(),
+            None => data_uri::declared(&text, declared),
+        }
+    };
+    read().map_err(|flaw| Refusal::client(view.path(), flaw.message).with_code(flaw.code))
+}
+
+/// Reads plain text as a file of its type.
+///
+/// # Errors
+/// A [`Refusal`] of the client's fault, if it is empty or no string.
+pub fn of_text(view: View<'_>) -> Result<Inline, Refusal> {
+    let text = view.text().unwrap_or_default();
+    data_uri::of_text(&text).map_err(|flaw| Refusal::client(view.path(), flaw.message).with_code(flaw.code))
+}
+
 fn source(view: View<'_>) -> Result<ImageSource<'_>, Flaw> {
     if view.kind() != Kind::String {
         return Err(flaw::NOT_A_STRING);

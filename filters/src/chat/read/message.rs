@@ -2,6 +2,7 @@
 
 use super::field::{self, literal, of_kind, required_object, required_string, rest, string};
 use super::neutral::{NEUTRAL_IN_IMAGE, NEUTRAL_IN_MESSAGE, is_neutral};
+use crate::chat::form::{Arguments, MediaSource, Word};
 use crate::chat::request::{Message, Part, ReasoningTrace, Role, ToolCall};
 use crate::json::{Kind, View};
 use crate::refusal::Refusal;
@@ -50,7 +51,7 @@ fn message(view: View<'_>) -> Result<Message<'_>, Refusal> {
         role: role(view)?,
         content: content(view)?,
         tool_calls: tool_calls(view)?,
-        tool_call_id: string(view, "tool_call_id")?,
+        tool_call_id: string(view, "tool_call_id")?.map(Word::of),
         name: string(view, "name")?,
         refusal: string(view, "refusal")?,
         reasoning: reasoning(view, &mut others)?,
@@ -109,36 +110,42 @@ fn image(view: View<'_>) -> Result<Part<'_>, Refusal> {
     let mut others: Vec<_> = rest(view, &["type", "image_url", "cache_control"]).collect();
     let reference = view.present("image_url").ok_or_else(|| field::missing(view, "image_url"))?;
     if reference.kind() == Kind::String {
-        return Ok(Part::Image { url: reference, detail: None, cache_control, others, view });
+        return Ok(Part::Image { source: MediaSource::Address(reference), detail: None, cache_control, others, view });
     }
     let reference = field::expect(reference, Kind::Object)?;
     others.extend(rest(reference, &["url", "detail"]));
     let detail = string(reference, "detail")?.filter(|member| !is_neutral(*member, NEUTRAL_IN_IMAGE));
-    Ok(Part::Image { url: required_string(reference, "url")?, detail, cache_control, others, view })
+    let source = MediaSource::Address(required_string(reference, "url")?);
+    Ok(Part::Image { source, detail, cache_control, others, view })
 }
 
 fn audio(view: View<'_>) -> Result<Part<'_>, Refusal> {
     let audio = required_object(view, "input_audio")?;
     let others = rest(view, &["type", "input_audio"]).chain(rest(audio, &["data", "format"])).collect();
-    Ok(Part::Audio { data: required_string(audio, "data")?, format: required_string(audio, "format")?, others, view })
+    let format = Word::of(required_string(audio, "format")?);
+    Ok(Part::Audio { data: required_string(audio, "data")?, format, others, view })
 }
 
 fn file(view: View<'_>) -> Result<Part<'_>, Refusal> {
     let file = required_object(view, "file")?;
-    let (data, id) = (string(file, "file_data")?, string(file, "file_id")?);
-    if data.is_none() && id.is_none() {
-        return Err(field::missing(file, "file_id"));
-    }
-    let others = rest(view, &["type", "file", "cache_control"]).chain(rest(file, &["file_data", "file_id", "filename"])).collect();
-    Ok(Part::File { data, id, filename: string(file, "filename")?, cache_control: view.present("cache_control"), others, view })
+    let mut others: Vec<_> = rest(view, &["type", "file", "cache_control"]).chain(rest(file, &["file_data", "file_id", "filename"])).collect();
+    let source = match (string(file, "file_data")?, string(file, "file_id")?) {
+        (Some(data), id) => {
+            others.extend(id);
+            MediaSource::Address(data)
+        }
+        (None, Some(id)) => MediaSource::FileId(id),
+        (None, None) => return Err(field::missing(file, "file_id")),
+    };
+    Ok(Part::File { source, filename: string(file, "filename")?, cache_control: view.present("cache_control"), others, view })
 }
 
 fn tool_calls(message: View<'_>) -> Result<Vec<ToolCall<'_>>, Refusal> {
     let mut calls: Vec<_> = field::elements(message, "tool_calls")?.enumerate().map(tool_call).collect::<Result<_, _>>()?;
     if let Some(view) = of_kind(message, "function_call", Kind::Object)? {
         let others = rest(view, &["name", "arguments"]).collect();
-        let (name, arguments) = (required_string(view, "name")?, string(view, "arguments")?);
-        calls.push(ToolCall { id: None, name, arguments, thought_signature: None, others, view });
+        let (name, arguments) = (required_string(view, "name")?, string(view, "arguments")?.map(Arguments::Text));
+        calls.push(ToolCall { id: None, name, arguments, thought_signature: None, cache_control: None, others, view });
     }
     Ok(calls)
 }
@@ -156,10 +163,11 @@ fn tool_call((position, view): (usize, View<'_>)) -> Result<ToolCall<'_>, Refusa
     // Clients that put a call together from a stream replay its index, which its place says already.
     others.extend(view.present("index").filter(|index| index.unsigned() != u64::try_from(position).ok()));
     Ok(ToolCall {
-        id: string(view, "id")?,
+        id: string(view, "id")?.map(Word::of),
         name: required_string(function, "name")?,
-        arguments: string(function, "arguments")?,
+        arguments: string(function, "arguments")?.map(Arguments::Text),
         thought_signature: signature,
+        cache_control: None,
         others,
         view,
     })

@@ -9,6 +9,7 @@ use crate::json::{Document, Kind, View};
 use crate::refusal::Refusal;
 
 use super::peek;
+use super::form::{Schema, Thinking, Word};
 use super::request::{ChatRequest, ResponseFormat};
 use field::{of_kind, rest, string};
 use neutral::{NEUTRAL, is_neutral, same_number};
@@ -66,7 +67,7 @@ pub(super) fn read(document: &Document) -> Result<ChatRequest<'_>, Refusal> {
         top_k: number("top_k")?,
         stop: stop(root)?,
         response_format: response_format(root, &mut others)?,
-        reasoning_effort: string(root, "reasoning_effort")?,
+        thinking: string(root, "reasoning_effort")?.map_or(Thinking::Unset, |view| Thinking::Effort(Word::of(view))),
         n: number("n")?,
         seed: number("seed")?,
         presence_penalty: number("presence_penalty")?,
@@ -75,7 +76,7 @@ pub(super) fn read(document: &Document) -> Result<ChatRequest<'_>, Refusal> {
         top_logprobs: number("top_logprobs")?,
         modalities: unless_neutral(of_kind(root, "modalities", Kind::Array)?)?,
         user: user(root, &mut others)?,
-        service_tier: unless_neutral(string(root, "service_tier")?)?,
+        service_tier: unless_neutral(string(root, "service_tier")?)?.map(Word::of),
         others,
     })
 }
@@ -133,7 +134,7 @@ fn response_format<'a>(root: View<'a>, others: &mut Vec<View<'a>>) -> Result<Res
             ResponseFormat::JsonSchema {
                 name: string(schema, "name")?,
                 description: string(schema, "description")?,
-                schema: of_kind(schema, "schema", Kind::Object)?,
+                schema: of_kind(schema, "schema", Kind::Object)?.map(Schema::of),
                 strict: of_kind(schema, "strict", Kind::Bool)?,
                 view,
             }

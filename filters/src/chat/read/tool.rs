@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::field::{self, missing, of_kind, required_object, required_string, rest, string};
+use crate::chat::form::Schema;
 use crate::chat::request::{Tool, ToolChoice};
 use crate::json::{Kind, View};
 use crate::refusal::Refusal;
@@ -52,7 +53,7 @@ fn function<'a>(function: View<'a>, view: View<'a>) -> Result<Tool<'a>, Refusal>
     Ok(Tool {
         name: Some(required_string(function, "name")?),
         description: string(function, "description")?,
-        parameters: of_kind(function, "parameters", Kind::Object)?,
+        parameters: of_kind(function, "parameters", Kind::Object)?.map(Schema::of),
         strict: of_kind(function, "strict", Kind::Bool)?,
         cache_control: view.present("cache_control").or_else(|| function.present("cache_control")),
         others,

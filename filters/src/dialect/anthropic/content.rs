@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::block::{Block, Source};
-use crate::chat::Part;
+use crate::chat::{MediaSource, Part};
 use crate::dialect::{Surface, Target};
 use crate::image::{ImageSource, Inline, is_web};
 use crate::json::{Literal, View};
@@ -36,18 +36,16 @@ pub(super) fn block<'a>(part: &Part<'a>, place: Place, target: &Target<'_>, loss
             }
             Ok(Some(Block::Text { text: text.clone(), tag: None, cache: *cache_control }))
         }
-        Part::Image { url, detail, cache_control, others, view } => {
+        Part::Image { source, detail, cache_control, others, view } => {
             require_media(place, *view)?;
             losses.dropped(detail.iter().chain(others).copied());
-            Ok(Some(Block::Image { source: image(*url, target)?, cache: *cache_control }))
+            Ok(Some(Block::Image { source: image(*source, target)?, cache: *cache_control }))
         }
-        Part::File { data, id, filename, cache_control, others, view } => {
+        Part::File { source, filename, cache_control, others, view } => {
             require_media(place, *view)?;
             losses.dropped(others.iter().copied());
-            let Some(data) = data else { return Err(foreign_file(id.unwrap_or(*view))) };
-            losses.dropped(*id);
             let title = filename.and_then(View::literal).filter(|title| !is_blank(title));
-            document(*data, target, losses).map(|block| block.with(title, *cache_control)).map(Some)
+            document(*source, target, losses).map(|block| block.with(title, *cache_control)).map(Some)
         }
         Part::Refusal { text, others, view } => {
             losses.note(LossKind::Approximated, *view);
@@ -85,14 +83,10 @@ fn require_media(place: Place, part: View<'_>) -> Result<(), Refusal> {
     Err(Refusal::candidate(part, "This model takes images and files in user and tool messages only."))
 }
 
-fn foreign_file(id: View<'_>) -> Refusal {
-    Refusal::candidate(id, "A file id is known only to the provider that gave it. Send the file itself as file_data.")
-}
-
-fn image<'a>(url: View<'a>, target: &Target<'_>) -> Result<Source<'a>, Refusal> {
-    match target.fetched.read(url)? {
-        ImageSource::Url(address) => web(address, url, target.surface),
-        ImageSource::Inline(inline) => inline_image(inline, url, target.surface),
+fn image<'a>(source: MediaSource<'a>, target: &Target<'_>) -> Result<Source<'a>, Refusal> {
+    match source.read(target.fetched)? {
+        ImageSource::Url(address) => web(address, source.view(), target.surface),
+        ImageSource::Inline(inline) => inline_image(inline, source.view(), target.surface),
     }
 }
 
@@ -121,8 +115,15 @@ fn web<'a>(address: Cow<'a, str>, url: View<'_>, surface: &Surface) -> Result<So
 static TEXT_TYPES: &[&str] = &["application/json", "application/xml", "application/yaml", "application/x-yaml", "application/javascript"];
 
 /// A file by its type: PDF as it stands, text as text, an image as an image.
-fn document<'a>(data: View<'a>, target: &Target<'_>, losses: &mut Losses) -> Result<Block<'a>, Refusal> {
-    let inline = match target.fetched.read(data)? {
+fn document<'a>(source: MediaSource<'a>, target: &Target<'_>, losses: &mut Losses) -> Result<Block<'a>, Refusal> {
+    let data = source.view();
+    if let (MediaSource::Text(view), Some(text)) = (source, data.literal()) {
+        if is_blank(&text) {
+            return Err(Refusal::client(view.path(), "The document is empty."));
+        }
+        return Ok(Block::Document { source: Source::Text(text), title: None, cache: None });
+    }
+    let inline = match source.read(target.fetched)? {
         ImageSource::Url(address) => return Ok(Block::Document { source: web(address, data, target.surface)?, title: None, cache: None }),
         ImageSource::Inline(inline) => inline,
     };

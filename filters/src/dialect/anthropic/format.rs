@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::models::Model;
 use super::names::ToolNames;
 use super::schema;
-use crate::chat::{ResponseFormat, ToolChoice};
+use crate::chat::{ResponseFormat, Schema, ToolChoice};
 use crate::json::{Literal, View};
 use crate::loss::{LossKind, Losses};
 use crate::refusal::Refusal;
@@ -35,7 +35,7 @@ pub(super) enum Format<'a> {
 pub(super) struct AnswerTool<'a> {
     pub(super) name: String,
     pub(super) description: Literal<'a>,
-    pub(super) schema: View<'a>,
+    pub(super) schema: Schema<'a>,
     /// The whole `response_format`, for losses.
     pub(super) view: View<'a>,
 }
@@ -60,7 +60,7 @@ pub(super) fn choose<'a>(
                 losses.note(LossKind::Approximated, *view);
                 return Ok(Format::Words(Literal::quote("Answer with JSON and nothing else.")));
             };
-            if let Some(json) = native(*schema, model, losses) {
+            if let Some(json) = native(schema, model, losses) {
                 losses.dropped(*description);
                 return Ok(Format::Native(json));
             }
@@ -71,14 +71,14 @@ pub(super) fn choose<'a>(
             }
             let description = description.and_then(View::literal).unwrap_or_else(|| Literal::quote("Answer with this."));
             let label = name.and_then(View::text).filter(|label| !label.is_empty()).unwrap_or(Cow::Borrowed(ANSWER_TOOL));
-            Ok(Format::Tool(AnswerTool { name: names.fresh(&label), description, schema: *schema, view: *view }))
+            Ok(Format::Tool(AnswerTool { name: names.fresh(&label), description, schema: schema.clone(), view: *view }))
         }
     }
 }
 
-fn native(schema: View<'_>, model: &Model, losses: &mut Losses) -> Option<String> {
+fn native(schema: &Schema<'_>, model: &Model, losses: &mut Losses) -> Option<String> {
     let sanitised = schema::sanitise(schema.raw()).filter(|_| model.native_schema)?;
-    let path = schema.path();
+    let path = schema.view.path();
     for keyword in sanitised.moved {
         losses.at(LossKind::Approximated, Cow::Owned(format!("{path}{keyword}")));
     }

@@ -51,7 +51,7 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
         top_k,
         stop,
         response_format,
-        reasoning_effort,
+        thinking: wish,
         n,
         seed,
         presence_penalty,
@@ -73,7 +73,7 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
     let conversation = turns::read(messages, scope)?;
     let format = format::choose(response_format, choice, (model, &names), &mut losses)?;
     let max_tokens = settings::max_tokens(*max_tokens, model, &mut losses)?;
-    let thinking = Plan::choose(*reasoning_effort, model, circumstances(&format, &conversation, model, max_tokens), &mut losses);
+    let thinking = Plan::choose(wish, model, circumstances(&format, &conversation, model, max_tokens), &mut losses);
     let scope = tools::Scope { choice, no_parallel: *no_parallel, format: &format, names: &names, model, thinking: thinking.is_on() };
     let toolbox = Toolbox::read(tools, &scope, &mut losses)?;
     let asked = Asked { temperature: *temperature, top_p: *top_p, top_k: *top_k };
@@ -84,7 +84,7 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
         sampling: asked.accepted(model.sampling, thinking.is_on(), &mut losses),
         stop: settings::stop(stop, &mut losses),
         user: settings::user(*user, &mut losses),
-        service_tier: settings::service_tier(*service_tier, &mut losses),
+        service_tier: settings::service_tier(service_tier.as_ref(), &mut losses),
         conversation,
         toolbox,
         thinking,

@@ -1,6 +1,7 @@
 //! Limits, sampling and the smaller members of a request.
 
 use super::models::{Model, Sampling};
+use crate::chat::Word;
 use crate::json::{Splice, View};
 use crate::loss::{LossKind, Losses};
 use crate::refusal::Refusal;
@@ -111,13 +112,12 @@ static TIERS: &[(&str, &str, bool)] = &[
 ];
 
 /// The tier to ask for.
-pub(super) fn service_tier(asked: Option<View<'_>>, losses: &mut Losses) -> Option<&'static str> {
-    let view = asked?;
-    let word = view.text().unwrap_or_default();
-    let row = TIERS.iter().find(|(openai, _, _)| *openai == word);
+pub(super) fn service_tier(asked: Option<&Word<'_>>, losses: &mut Losses) -> Option<&'static str> {
+    let Word { text: word, view } = asked?;
+    let row = TIERS.iter().find(|(openai, _, _)| openai == word);
     match row {
-        None => losses.note(LossKind::Dropped, view),
-        Some((_, _, false)) => losses.note(LossKind::Approximated, view),
+        None => losses.note(LossKind::Dropped, *view),
+        Some((_, _, false)) => losses.note(LossKind::Approximated, *view),
         Some(_) => {}
     }
     row.map(|(_, anthropic, _)| *anthropic)

@@ -1,6 +1,7 @@
 //! `reasoning_effort` as Claude's thinking: adaptive with an effort, or a budget of tokens on older models.
 
 use super::models::{Model, Off, Thinking};
+use crate::chat;
 use crate::json::{Splice, View};
 use crate::loss::{LossKind, Losses};
 
@@ -50,9 +51,14 @@ pub(super) struct Circumstances {
 
 impl Plan {
     /// Chooses what to say. A named effort that cannot be carried is dropped, never refused: the answer stands without it.
-    pub(super) fn choose(effort: Option<View<'_>>, model: &Model, circumstances: Circumstances, losses: &mut Losses) -> Self {
-        let Some(view) = effort else { return Self::Unsaid };
-        let word = view.text().unwrap_or_default();
+    pub(super) fn choose(asked: &chat::Thinking<'_>, model: &Model, circumstances: Circumstances, losses: &mut Losses) -> Self {
+        if let Some(plan) = Self::exact(asked, model, circumstances) {
+            return plan;
+        }
+        let Some((chat::Word { text: word, view }, near)) = asked.effort() else { return Self::Unsaid };
+        if near {
+            losses.note(LossKind::Approximated, view);
+        }
         if word == "none" {
             return Self::off(model, view, losses);
         }
@@ -75,6 +81,20 @@ impl Plan {
                 losses.note(LossKind::Dropped, view);
                 Self::Unsaid
             }
+        }
+    }
+
+    /// What Anthropic's own clients ask for, where the model takes it as it is.
+    fn exact(asked: &chat::Thinking<'_>, model: &Model, circumstances: Circumstances) -> Option<Self> {
+        match (asked, model.thinking) {
+            (chat::Thinking::Budget { tokens, .. }, Thinking::Budget)
+                if (LEAST_BUDGET..circumstances.max_tokens).contains(tokens)
+                    && !circumstances.unthought_calls
+                    && !circumstances.forced_answer =>
+            {
+                Some(Self::Budget(*tokens))
+            }
+            _ => None,
         }
     }
 

@@ -6,7 +6,7 @@ use super::format::{AnswerTool, Format};
 use super::models::Model;
 use super::names::ToolNames;
 use super::schema::{self, Members};
-use crate::chat::{Tool, ToolChoice};
+use crate::chat::{Schema, Tool, ToolChoice};
 use crate::json::{Literal, Splice, View};
 use crate::loss::{LossKind, Losses};
 use crate::refusal::Refusal;
@@ -24,7 +24,7 @@ pub(super) struct Toolbox<'a> {
 struct Declared<'a> {
     name: Cow<'a, str>,
     description: Option<Literal<'a>>,
-    schema: Option<View<'a>>,
+    schema: Option<Schema<'a>>,
     strict: bool,
     cache: Option<View<'a>>,
 }
@@ -131,7 +131,7 @@ impl<'a> Toolbox<'a> {
         }
         self.single = true;
         let description = Some(answer.description.clone());
-        self.tools.push(Declared { name, description, schema: Some(answer.schema), strict: false, cache: None });
+        self.tools.push(Declared { name, description, schema: Some(answer.schema.clone()), strict: false, cache: None });
     }
 
     fn settle(&mut self, scope: &Scope<'_, 'a>, losses: &mut Losses) {
@@ -156,17 +156,17 @@ fn declare<'a>(tool: &Tool<'a>, scope: &Scope<'_, 'a>, losses: &mut Losses) -> R
     Ok(Declared {
         name: scope.names.sent(name.text().unwrap_or_default()),
         description: description.and_then(View::literal),
-        schema: *parameters,
-        strict: is_strict(*strict, *parameters, scope.model, losses),
+        schema: parameters.clone(),
+        strict: is_strict(*strict, parameters.as_ref(), scope.model, losses),
         cache: *cache_control,
     })
 }
 
 /// Whether a strict tool can be held to its schema as it stands; the schema itself is never changed for it. `strict: false` is the
 /// default.
-fn is_strict(strict: Option<View<'_>>, parameters: Option<View<'_>>, model: &Model, losses: &mut Losses) -> bool {
+fn is_strict(strict: Option<View<'_>>, parameters: Option<&Schema<'_>>, model: &Model, losses: &mut Losses) -> bool {
     let Some(view) = strict.filter(|view| view.boolean() == Some(true)) else { return false };
-    let fits = |schema: View<'_>| schema::sanitise(schema.raw()).is_some_and(|sanitised| !sanitised.changed);
+    let fits = |schema: &Schema<'_>| schema::sanitise(schema.raw()).is_some_and(|sanitised| !sanitised.changed);
     let held = model.native_schema && parameters.is_some_and(fits);
     if !held {
         losses.note(LossKind::Dropped, view);
@@ -181,10 +181,12 @@ impl Declared<'_> {
             out.key("description").literal(description);
         }
         out.key("input_schema");
-        match self.schema {
-            None => out.raw(r#"{"type":"object","properties":{}}"#),
+        match &self.schema {
+            None => {
+                out.raw(r#"{"type":"object","properties":{}}"#);
+            }
             Some(schema) => write_schema(schema, out),
-        };
+        }
         if self.strict {
             out.key("strict").raw("true");
         }
@@ -196,12 +198,12 @@ impl Declared<'_> {
 }
 
 /// The client's schema as it stands; `"type":"object"`, which the API demands, is put in front where it is missing.
-fn write_schema<'o>(schema: View<'_>, out: &'o mut Splice) -> &'o mut Splice {
-    let members = schema.read::<Members<'_>>().map_or(Vec::new(), |members| members.0);
+fn write_schema(schema: &Schema<'_>, out: &mut Splice) {
+    let members = serde_json::from_str::<Members<'_>>(schema.raw()).map_or(Vec::new(), |members| members.0);
     if members.iter().any(|(key, _)| key == "type") {
-        return out.view(schema);
+        return schema.write(out);
     }
     let rest = schema.raw().trim_start_matches('{').trim_start();
     let comma = if members.is_empty() { "" } else { "," };
-    out.raw(r#"{"type":"object""#).raw(comma).raw(rest)
+    out.raw(r#"{"type":"object""#).raw(comma).raw(rest);
 }

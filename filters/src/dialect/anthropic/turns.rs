@@ -13,7 +13,7 @@ use super::block::{Block, write_all};
 use super::content::{self, Place};
 use super::names::{ToolNames, call_id};
 use super::replay;
-use crate::chat::{Message, Role, ToolCall};
+use crate::chat::{Arguments, Message, Role, ToolCall};
 use crate::dialect::Target;
 use crate::json::{Literal, Splice, View};
 use crate::loss::{LossKind, Losses};
@@ -93,7 +93,8 @@ impl<'a> Conversation<'a> {
         let Message { role, content, tool_calls, tool_call_id, name, refusal, reasoning, cache_control, is_error, others, view } = message;
         scope.losses.dropped(others.iter().copied());
         if !matches!(role, Role::Tool | Role::Function) {
-            scope.losses.dropped([*name, *tool_call_id, *is_error].into_iter().flatten());
+            let id = tool_call_id.as_ref().map(|id| id.view);
+            scope.losses.dropped([*name, id, *is_error].into_iter().flatten());
         }
         if *role != Role::Assistant {
             scope.losses.dropped(tool_calls.iter().map(|call| call.view).chain(*refusal));
@@ -149,20 +150,20 @@ impl<'a> Conversation<'a> {
 
     fn calls(&self, calls: &[ToolCall<'a>], said: &mut Vec<Block<'a>>, scope: &mut Scope<'_>) -> Result<(), Refusal> {
         for call in calls {
-            let ToolCall { id, name, arguments, thought_signature, others, view: _ } = call;
+            let ToolCall { id, name, arguments, thought_signature, cache_control, others, view: _ } = call;
             scope.losses.dropped(thought_signature.iter().chain(others).copied());
             let made = self.turns.iter().flat_map(|turn| &turn.blocks).chain(said.iter());
             let number = made.filter(|block| matches!(block, Block::ToolUse { .. })).count();
-            let id = id.and_then(View::text).map_or_else(|| Cow::Owned(format!("call_{number}")), call_id);
+            let id = id.as_ref().map_or_else(|| Cow::Owned(format!("call_{number}")), |id| call_id(id.text.clone()));
             let name = scope.names.sent(name.text().unwrap_or_default());
-            said.push(Block::ToolUse { id, name, input: input(*arguments)?, cache: None });
+            said.push(Block::ToolUse { id, name, input: Arguments::object(*arguments)?, cache: *cache_control });
         }
         Ok(())
     }
 
     /// Adds the result of a call: by its id, in the legacy form by the function's name.
     fn result(&mut self, message: &Message<'a>, content: Vec<Block<'a>>, scope: &mut Scope<'_>) {
-        let id = match (message.tool_call_id.and_then(View::text), message.name.and_then(View::text)) {
+        let id = match (message.tool_call_id.as_ref().map(|id| id.text.clone()), message.name.and_then(View::text)) {
             (Some(id), _) => Some(call_id(id)).filter(|id| self.open_calls().any(|(open, _)| open == id)),
             (None, Some(name)) => self.unanswered(&scope.names.sent(name)),
             (None, None) => None,
@@ -277,20 +278,6 @@ fn refused<'a>(refusal: Option<View<'a>>, losses: &mut Losses) -> Option<Block<'
     let text = view.literal().filter(|text| !content::is_blank(text))?;
     losses.note(LossKind::Approximated, view);
     Some(Block::text(text))
-}
-
-/// A call's arguments: the object that the string holds, as it stands in it.
-fn input(arguments: Option<View<'_>>) -> Result<Cow<'_, str>, Refusal> {
-    let Some(view) = arguments else { return Ok(Cow::Borrowed("{}")) };
-    let text = view.text().unwrap_or_default();
-    if text.trim().is_empty() {
-        return Ok(Cow::Borrowed("{}"));
-    }
-    let is_json = serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok();
-    if is_json && text.trim_start().starts_with('{') {
-        return Ok(text);
-    }
-    Err(Refusal::client(view.path(), "The arguments of a call must be a JSON object, written as a string."))
 }
 
 /// The API refuses a prefilled answer that ends in white space.

@@ -2,13 +2,11 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::contents::Contents;
 use super::media::{self, Media};
 use super::schema::Members;
 use super::signature;
-use crate::chat::{Message, Part, ReasoningTrace, Role, ToolCall};
+use crate::chat::{Arguments, Message, Part, ReasoningTrace, Role, ToolCall, Word};
 use crate::json::{Literal, View};
 use crate::loss::LossKind;
 use crate::refusal::Refusal;
@@ -28,12 +26,12 @@ struct Call {
 /// Writes the calls of an assistant's message as parts of the open turn.
 pub(super) fn calls(contents: &mut Contents<'_, '_>, message: &Message<'_>) -> Result<(), Refusal> {
     for call in &message.tool_calls {
-        let ToolCall { id, name, arguments, thought_signature, others, view: _ } = call;
-        contents.writer.losses.dropped(others.iter().copied());
-        let args = args(*arguments)?;
+        let ToolCall { id, name, arguments, thought_signature, cache_control, others, view: _ } = call;
+        contents.writer.losses.dropped(cache_control.iter().chain(others).copied());
+        let args = Arguments::object(*arguments)?;
         let name = name.text().unwrap_or_default().into_owned();
         let sent = contents.writer.names.sent(&name);
-        let id = id.and_then(View::text).unwrap_or_default();
+        let id = id.as_ref().map_or(Cow::Borrowed(""), |id| id.text.clone());
         let first = contents.calls_in_turn == 0;
         contents.calls_in_turn += 1;
         let signature = thought_signature.and_then(View::literal).or_else(|| traced(message, &id));
@@ -60,7 +58,7 @@ pub(super) fn calls(contents: &mut Contents<'_, '_>, message: &Message<'_>) -> R
 /// Whether a trace is the signature of one of the message's calls (OpenRouter's form: `reasoning.encrypted` with the call's id).
 pub(super) fn signs_a_call(message: &Message<'_>, trace: View<'_>) -> bool {
     let id = trace.present("id").and_then(View::text);
-    id.is_some() && message.tool_calls.iter().any(|call| call.id.and_then(View::text) == id)
+    id.is_some() && message.tool_calls.iter().any(|call| call.id.as_ref().map(|id| &id.text) == id.as_ref())
 }
 
 fn traced<'a>(message: &Message<'a>, id: &str) -> Option<Literal<'a>> {
@@ -70,21 +68,6 @@ fn traced<'a>(message: &Message<'a>, id: &str) -> Option<Literal<'a>> {
         }
         _ => None,
     })
-}
-
-/// The arguments as a JSON object, as the client wrote it: none at all is an empty one.
-fn args(arguments: Option<View<'_>>) -> Result<Cow<'_, str>, Refusal> {
-    let Some(view) = arguments else { return Ok(Cow::Borrowed("{}")) };
-    let text = view.text().unwrap_or_default();
-    if matches!(text.trim(), "" | "null") {
-        return Ok(Cow::Borrowed("{}"));
-    }
-    let is_object = text.trim_start().starts_with('{') && serde_json::from_str::<&RawValue>(&text).is_ok();
-    if is_object {
-        Ok(text)
-    } else {
-        Err(Refusal::client(view.path(), "The arguments of a call must be a string that holds a JSON object."))
-    }
 }
 
 /// Writes the result of a call as a part of the user's turn.
@@ -134,11 +117,10 @@ fn answered(contents: &mut Contents<'_, '_>, message: &Message<'_>) -> Result<Op
         let name = name.ok_or_else(|| Refusal::client(message.view.path(), "A function's result needs the function's name."))?;
         return Ok(Some((String::new(), contents.writer.names.sent(&name))));
     }
-    let Some(view) = message.tool_call_id else {
+    let Some(Word { text: id, view }) = &message.tool_call_id else {
         return Err(Refusal::client(message.view.path(), "A tool's result needs tool_call_id."));
     };
-    let id = view.text().unwrap_or_default();
-    let Some(call) = contents.made.0.iter_mut().rev().find(|call| call.id == id) else {
+    let Some(call) = contents.made.0.iter_mut().rev().find(|call| call.id == *id) else {
         return Err(Refusal::client(view.path(), "No earlier message makes a call with this id."));
     };
     if std::mem::replace(&mut call.answered, true) {

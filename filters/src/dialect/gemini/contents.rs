@@ -189,7 +189,8 @@ impl<'w, 't> Contents<'w, 't> {
             view: _,
         } = message;
         let is_result = matches!(role, Role::Tool | Role::Function);
-        let elsewhere = if is_result { [None; 3] } else { [*tool_call_id, *name, *is_error] };
+        let id = tool_call_id.as_ref().map(|id| id.view);
+        let elsewhere = if is_result { [None; 3] } else { [id, *name, *is_error] };
         self.writer.drop_all(elsewhere);
         self.writer.drop_all([*cache_control]);
         self.writer.losses.dropped(others.iter().copied());
@@ -267,7 +268,7 @@ impl<'w, 't> Contents<'w, 't> {
     fn instruction<'a>(&mut self, message: &Message<'a>) -> Result<Vec<Literal<'a>>, Refusal> {
         let Message { role: _, content, tool_calls, tool_call_id, name, refusal, reasoning: _, cache_control, is_error, others, view: _ } =
             message;
-        self.writer.drop_all([*tool_call_id, *name, *refusal, *cache_control, *is_error]);
+        self.writer.drop_all([tool_call_id.as_ref().map(|id| id.view), *name, *refusal, *cache_control, *is_error]);
         self.writer.losses.dropped(others.iter().copied());
         self.writer.losses.dropped(tool_calls.iter().map(|call| call.view));
         let mut texts = Vec::new();

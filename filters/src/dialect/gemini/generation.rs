@@ -3,7 +3,7 @@
 use super::models::{Effort, Penalties};
 use super::request::{Writer, on_ai_studio};
 use super::schema;
-use crate::chat::ResponseFormat;
+use crate::chat::{ResponseFormat, Schema, Thinking};
 use crate::json::{Splice, View};
 use crate::loss::LossKind;
 
@@ -28,7 +28,7 @@ pub(super) struct Wishes<'r, 'a> {
     /// The answer's form.
     pub response_format: &'r ResponseFormat<'a>,
     /// How much to think.
-    pub reasoning_effort: Option<View<'a>>,
+    pub thinking: &'r Thinking<'a>,
     /// Output modalities.
     pub modalities: Option<View<'a>>,
     /// The detail that all images ask for, or all details where they differ.
@@ -58,7 +58,7 @@ pub(super) fn write(writer: &mut Writer<'_>, wishes: &Wishes<'_, '_>) {
     seed(writer, &mut config, wishes.seed);
     stop(writer, &mut config, wishes.stop);
     form(writer, &mut config, wishes);
-    thinking(writer, &mut config, wishes.reasoning_effort);
+    thinking(writer, &mut config, wishes.thinking);
     modalities(writer, &mut config, wishes.modalities);
     media_resolution(writer, &mut config, &wishes.detail);
     config.end_object();
@@ -119,18 +119,18 @@ fn form(writer: &mut Writer<'_>, config: &mut Splice, wishes: &Wishes<'_, '_>) {
     if let ResponseFormat::JsonSchema { name: _, description, schema, strict: _, view: _ } = wishes.response_format {
         writer.drop_all([*description]);
         if let Some(view) = schema {
-            schema_of(writer, config, *view);
+            schema_of(writer, config, view);
         }
     }
 }
 
-fn schema_of(writer: &mut Writer<'_>, config: &mut Splice, view: View<'_>) {
+fn schema_of(writer: &mut Writer<'_>, config: &mut Splice, schema: &Schema<'_>) {
+    let view = schema.view;
     if writer.model.json_schema {
-        config.key("responseJsonSchema").view(view);
-        return;
+        return schema.write(config.key("responseJsonSchema"));
     }
     let mut subset = Splice::new();
-    match schema::subset(view.raw(), &mut subset) {
+    match schema::subset(schema.raw(), &mut subset) {
         Ok(found) => {
             config.key("responseSchema").kept(subset.finish().join());
             found.note(&mut writer.losses, view);
@@ -139,10 +139,25 @@ fn schema_of(writer: &mut Writer<'_>, config: &mut Splice, view: View<'_>) {
     }
 }
 
-fn thinking(writer: &mut Writer<'_>, config: &mut Splice, effort: Option<View<'_>>) {
-    let Some(view) = effort else { return };
-    let asked = view.text().unwrap_or_default();
-    let Some((effort, clamped)) = writer.model.effort(&asked) else { return writer.drop(view) };
+fn thinking(writer: &mut Writer<'_>, config: &mut Splice, wish: &Thinking<'_>) {
+    let asked = match wish {
+        Thinking::Budget { tokens, view } => writer.model.budget(*tokens).map(|(effort, clamped)| (effort, clamped, false, *view, *tokens > 0)),
+        Thinking::Adaptive(view) => writer.model.dynamic().map(|effort| (effort, false, false, *view, true)),
+        Thinking::Unset | Thinking::Effort(_) => None,
+    };
+    let named = || {
+        let (word, near) = wish.effort()?;
+        let on = word.text != "none";
+        Some(writer.model.effort(&word.text).map_or(Err(word.view), |(effort, clamped)| Ok((effort, clamped, near, word.view, on))))
+    };
+    let (effort, clamped, near, view, on) = match asked.map(Ok).or_else(named) {
+        None => return,
+        Some(Err(view)) => return writer.drop(view),
+        Some(Ok(asked)) => asked,
+    };
+    if near {
+        writer.losses.note(LossKind::Approximated, view);
+    }
     if clamped {
         writer.losses.note(LossKind::Clamped, view);
     }
@@ -153,9 +168,10 @@ fn thinking(writer: &mut Writer<'_>, config: &mut Splice, effort: Option<View<'_
     match effort {
         Effort::Budget(tokens) => config.key("thinkingBudget").integer(tokens),
         Effort::Level(level) => config.key("thinkingLevel").string(level),
+        Effort::Dynamic => config.key("thinkingBudget").raw("-1"),
         Effort::Unsaid => config,
     };
-    if asked != "none" {
+    if on {
         config.key("includeThoughts").raw("true");
     }
     config.end_object();
@@ -167,7 +183,7 @@ const MODALITIES: &[(&str, &str)] = &[("text", "TEXT"), ("image", "IMAGE"), ("au
 fn modalities(writer: &mut Writer<'_>, config: &mut Splice, modalities: Option<View<'_>>) {
     let Some(view) = modalities else { return };
     let asked: Vec<String> = view.read().unwrap_or_default();
-    let known: Vec<_> = asked.iter().filter_map(|word| MODALITIES.iter().find(|(name, _)| name == word)).collect();
+    let known: Vec<_> = asked.iter().filter_map(|word| MODALITIES.iter().find(|(name, _)| word.eq_ignore_ascii_case(name))).collect();
     if known.is_empty() || known.len() < asked.len() {
         return writer.drop(view);
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::request::{Writer, on_ai_studio};
-use crate::chat::Part;
+use crate::chat::{MediaSource, Part, Word};
 use crate::dialect::Surface;
 use crate::image::{self, ImageSource};
 use crate::json::{Splice, View};
@@ -78,9 +78,10 @@ const YOUTUBE: &[&str] =
     &["https://www.youtube.com/watch", "https://youtube.com/watch", "https://m.youtube.com/watch", "https://youtu.be/"];
 const FILES_API: &str = "https://generativelanguage.googleapis.com/";
 
-/// An `image_url`.
-pub(super) fn image(writer: &Writer<'_>, url: View<'_>) -> Result<Media, Refusal> {
-    match writer.fetched.read(url)? {
+/// An image.
+pub(super) fn image(writer: &Writer<'_>, source: MediaSource<'_>) -> Result<Media, Refusal> {
+    let url = source.view();
+    match source.read(writer.fetched)? {
         ImageSource::Inline(inline) => {
             taken(writer.surface, url, &inline.media_type)?;
             Ok(Media::Inline { mime: inline.media_type, base64: inline.base64 })
@@ -90,23 +91,23 @@ pub(super) fn image(writer: &Writer<'_>, url: View<'_>) -> Result<Media, Refusal
 }
 
 /// `input_audio`: base64 and the name of its format.
-pub(super) fn audio(data: View<'_>, format: View<'_>) -> Result<Media, Refusal> {
-    let word = format.text().unwrap_or_default().to_ascii_lowercase();
+pub(super) fn audio(data: View<'_>, format: &Word<'_>) -> Result<Media, Refusal> {
+    let word = format.text.to_ascii_lowercase();
     let mime = AUDIO.iter().find(|(name, _)| *name == word).map(|(_, mime)| *mime);
     let mime = mime.ok_or_else(|| {
         let known: Vec<_> = AUDIO.iter().map(|(name, _)| *name).collect();
-        Refusal::candidate(format, format!("This provider takes audio as {}.", known.join(", ")))
+        Refusal::candidate(format.view, format!("This provider takes audio as {}.", known.join(", ")))
     })?;
     Ok(Media::Inline { mime: Cow::Borrowed(mime), base64: payload(data) })
 }
 
-/// A `file`: a data URI, bare base64 beside a file name, or a URL.
-pub(super) fn file(writer: &Writer<'_>, data: Option<View<'_>>, filename: Option<View<'_>>, part: View<'_>) -> Result<Media, Refusal> {
-    let Some(data) = data else {
-        return Err(Refusal::candidate(
-            part,
-            "A file id is known only to the vendor that gave it: send the file as a data URI in file_data.",
-        ));
+/// A file: a data URI, bare base64 beside a file name, a URL, or base64 with its type.
+pub(super) fn file(writer: &Writer<'_>, source: MediaSource<'_>, filename: Option<View<'_>>) -> Result<Media, Refusal> {
+    let MediaSource::Address(data) = source else {
+        return match source.read(writer.fetched)? {
+            ImageSource::Inline(inline) => Ok(Media::Inline { mime: inline.media_type, base64: inline.base64 }),
+            ImageSource::Url(uri) => reference(writer.surface, source.view(), &uri),
+        };
     };
     if let Some(url) = image::url_at(data) {
         return match writer.fetched.at(data) {
@@ -147,11 +148,11 @@ impl Writer<'_> {
             Part::Text { text: _, view: _, cache_control, others } => (None, *cache_control, others),
             Part::Refusal { text: _, others, view: _ } => (None, None, others),
             // What `detail` asks for is one setting of the whole request.
-            Part::Image { url, detail: _, cache_control, others, view: _ } => (Some(image(self, *url)?), *cache_control, others),
-            Part::Audio { data, format, others, view: _ } => (Some(audio(*data, *format)?), None, others),
-            Part::File { data, id, filename, cache_control, others, view } => {
-                self.drop_all([*filename, id.filter(|_| data.is_some())]);
-                (Some(file(self, *data, *filename, *view)?), *cache_control, others)
+            Part::Image { source, detail: _, cache_control, others, view: _ } => (Some(image(self, *source)?), *cache_control, others),
+            Part::Audio { data, format, others, view: _ } => (Some(audio(*data, format)?), None, others),
+            Part::File { source, filename, cache_control, others, view: _ } => {
+                self.drop_all([*filename]);
+                (Some(file(self, *source, *filename)?), *cache_control, others)
             }
             Part::Unknown { view: _ } => return Ok(None),
         };

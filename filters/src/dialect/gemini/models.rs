@@ -61,6 +61,8 @@ pub(super) enum Effort {
     Budget(u64),
     /// `thinkingLevel`.
     Level(&'static str),
+    /// A `thinkingBudget` of -1: as the model sees fit.
+    Dynamic,
 }
 
 const GEMINI_1: Traits = Traits {
@@ -119,6 +121,27 @@ impl Traits {
     /// Whether replayed thoughts have a place in its requests.
     pub(super) fn thinks(&self) -> bool {
         !matches!(self.thinking, Thinking::Fixed)
+    }
+
+    /// A budget of tokens, where the model is steered by one; `true` beside it says that it was brought into the model's range.
+    pub(super) fn budget(&self, tokens: u64) -> Option<(Effort, bool)> {
+        match self.thinking {
+            Thinking::Budget { off: true, .. } if tokens == 0 => Some((Effort::Budget(0), false)),
+            Thinking::Budget { min, max, .. } => {
+                let held = tokens.clamp(min, max);
+                Some((Effort::Budget(held), held != tokens))
+            }
+            Thinking::Fixed | Thinking::Level(_) => None,
+        }
+    }
+
+    /// Thinking as the model sees fit: what newer ones do unasked.
+    pub(super) fn dynamic(&self) -> Option<Effort> {
+        match self.thinking {
+            Thinking::Budget { .. } => Some(Effort::Dynamic),
+            Thinking::Level(_) => Some(Effort::Unsaid),
+            Thinking::Fixed => None,
+        }
     }
 
     /// Translates OpenAI's effort; `true` beside it says that the model cannot go so low or so high. `None`: no such effort, or a

@@ -8,7 +8,7 @@ use super::generation::Wishes;
 use super::models::Traits;
 use super::tools::Names as ToolNames;
 use super::{contents, generation, tools};
-use crate::chat::{ChatRequest, Tool};
+use crate::chat::{ChatRequest, Tool, Word};
 use crate::dialect::{Names, Surface, Target, Translated};
 use crate::image::Fetched;
 use crate::json::{Splice, View};
@@ -82,7 +82,7 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
         top_k,
         stop,
         response_format,
-        reasoning_effort,
+        thinking,
         n,
         seed,
         presence_penalty,
@@ -104,13 +104,13 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
         seed: *seed,
         stop,
         response_format,
-        reasoning_effort: *reasoning_effort,
+        thinking,
         modalities: *modalities,
         detail: contents::common_detail(messages),
         declares,
     };
     generation::write(&mut writer, &wishes);
-    top_level(&mut writer, *service_tier, others);
+    top_level(&mut writer, service_tier.as_ref(), others);
     // The pivot's reply has no place for log-probabilities: better said now than asked for, paid and thrown away.
     writer.drop_all([*no_parallel_tool_calls, *logprobs, *top_logprobs, *user]);
     writer.out.end_object();
@@ -128,7 +128,7 @@ const EXTENSIONS: &[(&str, &str)] = &[
 /// OpenAI's service tiers, in Google's words.
 const TIERS: &[(&str, &str)] = &[("default", "standard"), ("flex", "flex"), ("priority", "priority")];
 
-fn top_level(writer: &mut Writer<'_>, service_tier: Option<View<'_>>, others: &[View<'_>]) {
+fn top_level(writer: &mut Writer<'_>, service_tier: Option<&Word<'_>>, others: &[View<'_>]) {
     for view in others {
         let key = view.key().unwrap_or_default();
         match EXTENSIONS.iter().find(|(name, _)| *name == key) {
@@ -138,12 +138,11 @@ fn top_level(writer: &mut Writer<'_>, service_tier: Option<View<'_>>, others: &[
             None => writer.drop(*view),
         }
     }
-    let Some(view) = service_tier else { return };
-    let asked = view.text().unwrap_or_default();
-    match TIERS.iter().find(|(name, _)| *name == asked) {
+    let Some(Word { text: asked, view }) = service_tier else { return };
+    match TIERS.iter().find(|(name, _)| name == asked) {
         Some((_, tier)) if on_ai_studio(writer.surface) => {
             writer.out.key("serviceTier").string(tier);
         }
-        _ => writer.drop(view),
+        _ => writer.drop(*view),
     }
 }

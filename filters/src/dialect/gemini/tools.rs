@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::request::Writer;
 use super::schema;
-use crate::chat::{Tool, ToolChoice};
+use crate::chat::{Schema, Tool, ToolChoice};
 use crate::dialect::rename::Renames;
 use crate::json::{Splice, View};
 
@@ -73,7 +73,7 @@ pub(super) fn write(writer: &mut Writer<'_>, tools: &[Tool<'_>], choice: &ToolCh
             declarations.key("description").view(*description);
         }
         if let Some(parameters) = parameters {
-            self::parameters(writer, &mut declarations, *parameters);
+            self::parameters(writer, &mut declarations, parameters);
         }
         declarations.end_object();
     }
@@ -84,16 +84,16 @@ pub(super) fn write(writer: &mut Writer<'_>, tools: &[Tool<'_>], choice: &ToolCh
     declares
 }
 
-fn parameters(writer: &mut Writer<'_>, declarations: &mut Splice, view: View<'_>) {
-    if schema::asks_for_nothing(view.raw()) {
+fn parameters(writer: &mut Writer<'_>, declarations: &mut Splice, asked: &Schema<'_>) {
+    let view = asked.view;
+    if schema::asks_for_nothing(asked.raw()) {
         return;
     }
     if writer.model.json_schema {
-        declarations.key("parametersJsonSchema").view(view);
-        return;
+        return asked.write(declarations.key("parametersJsonSchema"));
     }
     let mut subset = Splice::new();
-    match schema::subset(view.raw(), &mut subset) {
+    match schema::subset(asked.raw(), &mut subset) {
         Ok(found) => {
             declarations.key("parameters").kept(subset.finish().join());
             found.note(&mut writer.losses, view);

@@ -22,8 +22,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use heliostat_filters::chat::{CHAT, ChatRequest, Reply, StreamEvent, StreamReader};
-use heliostat_filters::dialect::openai::{ReplyContext, StreamWriter, write_reply};
+use heliostat_filters::chat::{CHAT, ChatRequest, Reply, ReplyContext, StreamEvent, StreamReader, StreamWriter as _};
+use heliostat_filters::dialect::openai::{ChunkWriter, write_reply};
 use heliostat_filters::dialect::{self, Dialect, Names, Surface, Target};
 use heliostat_filters::image::Fetched;
 use heliostat_filters::json::{Document, ScanLimits};
@@ -140,7 +140,7 @@ impl Case {
     /// What a client receives of a stream that arrives in chunks of `size` bytes.
     fn streamed(&self, names: &Names, body: &[u8], size: usize) -> Vec<u8> {
         let mut reader = self.dialect.chat_stream(names.clone());
-        let mut relay = Relay { writer: StreamWriter::new(context()), out: Vec::new(), failed: false };
+        let mut relay = Relay { writer: ChunkWriter::new(context()), out: Vec::new(), failed: false };
         let mut splitter = Splitter::new(1 << 20);
         for chunk in body.chunks(size.max(1)) {
             let chunk = Bytes::copy_from_slice(chunk);
@@ -220,7 +220,7 @@ impl Case {
 
 /// What stands between reader and client: writes each event, and knows how the stream ended.
 struct Relay {
-    writer: StreamWriter,
+    writer: ChunkWriter,
     out: Vec<u8>,
     failed: bool,
 }
@@ -249,7 +249,7 @@ impl Relay {
 }
 
 fn context() -> ReplyContext {
-    ReplyContext { created_s: 0, id: "chatcmpl-golden".to_owned(), legacy_functions: false, include_usage: true }
+    ReplyContext { created_s: 0, id: "chatcmpl-golden".to_owned(), legacy_functions: false, include_usage: true, ..ReplyContext::default() }
 }
 
 /// The payloads of an event stream without `created`; comments stay as they are.

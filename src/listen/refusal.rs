@@ -32,7 +32,7 @@ pub fn malformed(status: Option<u16>) -> Problem {
 /// The whole answer, after which the connection is closed.
 #[must_use]
 pub fn render(problem: &Problem, request_id: &str) -> Bytes {
-    let body = problem.body(&OpenAi);
+    let body = problem.body(&OpenAi, request_id);
     let reason = http::StatusCode::from_u16(problem.status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
     let retry_after = problem.retry_after_s.map_or_else(String::new, |seconds| format!("retry-after: {seconds}\r\n"));
     let mut head = String::new();

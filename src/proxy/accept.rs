@@ -1,5 +1,7 @@
 //! The head of a request: its id, its bounds, what it is for, who sends it.
 
+use heliostat_filters::dialect::openai::OpenAi;
+use heliostat_filters::dialect::{Address, CLIENTS, Client, Kind};
 use http::{HeaderMap, Method};
 use pingora_proxy::Session;
 
@@ -9,12 +11,10 @@ use crate::config::{Limits, Snapshot};
 use crate::listen::head;
 
 /// What a request asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Ask {
-    /// `POST /v1/chat/completions`
-    Chat,
-    /// `POST /v1/embeddings`
-    Embeddings,
+    /// A call that providers are asked for.
+    Call(Called),
     /// `GET /v1/models`
     Models,
     /// Anything else of a provider's API: `/{provider}/…`
@@ -23,12 +23,21 @@ pub enum Ask {
     Health,
 }
 
-/// Endpoints: path, method, what it is.
+/// A call, and what its path says of it.
+#[derive(Debug, Clone)]
+pub struct Called {
+    /// What it is for.
+    pub operation: Operation,
+    /// What its path says.
+    pub address: Address,
+}
+
+/// Endpoints with a fixed path: path, method, what it is.
 const ENDPOINTS: &[(&str, Method, Ask)] = &[
-    ("/v1/chat/completions", Method::POST, Ask::Chat),
-    ("/chat/completions", Method::POST, Ask::Chat),
-    ("/v1/embeddings", Method::POST, Ask::Embeddings),
-    ("/embeddings", Method::POST, Ask::Embeddings),
+    ("/v1/chat/completions", Method::POST, call(&OpenAi, Kind::Chat)),
+    ("/chat/completions", Method::POST, call(&OpenAi, Kind::Chat)),
+    ("/v1/embeddings", Method::POST, call(&OpenAi, Kind::Embeddings)),
+    ("/embeddings", Method::POST, call(&OpenAi, Kind::Embeddings)),
     ("/v1/models", Method::GET, Ask::Models),
     ("/models", Method::GET, Ask::Models),
 ];
@@ -39,25 +48,22 @@ const KEY_HEADERS: &[(&str, &str)] = &[("authorization", "Bearer "), ("x-api-key
 impl Ask {
     /// The endpoint's name in logs and metrics.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         match self {
-            Self::Chat => "chat",
-            Self::Embeddings => "embeddings",
+            Self::Call(called) => match called.operation.kind {
+                Kind::Chat => "chat",
+                Kind::Embeddings => "embeddings",
+                Kind::CountTokens => "count_tokens",
+            },
             Self::Models => "models",
             Self::PassThrough => "passthrough",
             Self::Health => "health",
         }
     }
+}
 
-    /// The operation that providers are asked for, if this is one.
-    #[must_use]
-    pub const fn operation(self) -> Option<Operation> {
-        match self {
-            Self::Chat => Some(Operation::Chat),
-            Self::Embeddings => Some(Operation::Embeddings),
-            Self::Models | Self::PassThrough | Self::Health => None,
-        }
-    }
+const fn call(client: &'static dyn Client, kind: Kind) -> Ask {
+    Ask::Call(Called { operation: Operation { client, kind }, address: Address { model: None, stream: None } })
 }
 
 /// Finds the endpoint of a request.
@@ -69,6 +75,10 @@ pub fn endpoint(session: &Session) -> Result<Ask, Problem> {
     let path = head.uri.path().trim_end_matches('/');
     let mut of_path = ENDPOINTS.iter().filter(|(known, ..)| *known == path).peekable();
     if of_path.peek().is_none() {
+        let addressed = CLIENTS.iter().find_map(|client| Some((*client, client.address(path)?)));
+        if let Some((client, (kind, address))) = addressed.filter(|_| head.method == Method::POST) {
+            return Ok(Ask::Call(Called { operation: Operation { client, kind }, address }));
+        }
         let path = super::redact::cut(path, 128);
         let message = format!(
             "Unknown request URL: {} {path}. The gateway serves /v1/chat/completions, /v1/embeddings and /v1/models, and a configured \
@@ -81,7 +91,7 @@ pub fn endpoint(session: &Session) -> Result<Ask, Problem> {
     let Some((_, _, ask)) = found else {
         return Err(Problem::new(405, "method_not_allowed", format!("{} is not allowed on {path}.", head.method)));
     };
-    Ok(*ask)
+    Ok(ask.clone())
 }
 
 /// Checks the raw head of an HTTP/1 request. HTTP/2 has one way to say a thing, and its library checks that.

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use heliostat_filters::dialect::Names;
-use heliostat_filters::dialect::openai::{self, ReplyContext, StreamWriter};
+use heliostat_filters::chat::ReplyContext;
+use heliostat_filters::dialect::{Client, Kind, Names, Written};
 use heliostat_filters::embeddings::Wanted;
 use heliostat_filters::fault::{Fault, FaultKind};
 use pingora_proxy::Session;
@@ -48,7 +48,7 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
         let too_long = || attempt::in_stream(malformed("The provider's reply is too long to be translated."));
         return if terms.same_dialect { Ok(Ready::Whole(whole)) } else { Err(too_long()) };
     }
-    if terms.operation == Operation::Embeddings {
+    if terms.operation.kind == Kind::Embeddings {
         return embeddings(whole, terms);
     }
     let reply = terms.candidate.speech().dialect.chat_reply(&whole.body, terms.names).map_err(attempt::in_stream)?;
@@ -61,9 +61,9 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
     if terms.stream {
         return Err(attempt::in_stream(malformed("The provider did not stream its answer.")));
     }
-    let pieces = openai::write_reply(&reply, terms.reply).pieces;
-    let losses = reply.losses;
-    Ok(Ready::Translated(Translated { head: whole.head, pieces, usage, losses }))
+    let Written { body, mut losses } = terms.operation.client.write_reply(&reply, terms.reply);
+    losses.extend(reply.losses);
+    Ok(Ready::Translated(Translated { head: whole.head, pieces: body.pieces, usage, losses }))
 }
 
 fn embeddings(mut whole: Whole, terms: Terms<'_>) -> Result<Ready, Ended> {
@@ -89,7 +89,9 @@ pub async fn answer(session: &mut Session, context: &mut Context, ready: Ready, 
     context.outcome.upstream_request_id = headers::upstream_id(ready.head());
     match ready {
         // In a box: a whole reply would else carry its size along.
-        Ready::Stream(streaming) => return Box::pin(stream(session, context, *streaming, terms.reply, pool, clocks)).await,
+        Ready::Stream(streaming) => {
+            return Box::pin(stream(session, context, *streaming, (terms.operation.client, terms.reply), pool, clocks)).await;
+        }
         Ready::Whole(whole) => {
             context.outcome.usage = whole.usage;
             relay::whole(session, context, whole, pool, clocks).await?;
@@ -107,11 +109,11 @@ async fn stream(
     session: &mut Session,
     context: &mut Context,
     streaming: Streaming,
-    reply: &ReplyContext,
+    (client, reply): (&dyn Client, &ReplyContext),
     pool: &Pool,
     clocks: RelayClocks,
 ) -> pingora::Result<End> {
-    let writer = StreamWriter::new(reply.clone());
+    let writer = client.stream_writer(reply.clone());
     let (relayed, pump) = relay::stream(session, context, streaming, writer, pool, clocks).await?;
     let seen = &pump.seen;
     context.outcome.usage = seen.usage;

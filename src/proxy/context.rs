@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use heliostat_filters::dialect::Dialect;
+use heliostat_filters::dialect::{Address, Dialect};
 use heliostat_filters::json::Document;
 use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
@@ -46,6 +46,8 @@ pub struct Context {
 pub struct Call {
     /// What it is for.
     pub operation: Operation,
+    /// What its path says of it.
+    pub address: Address,
     /// The scanned body.
     pub document: Document,
     /// The model as asked, cut to a sane length for the log.

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use heliostat_filters::dialect::openai::StreamWriter;
 use heliostat_filters::fault::FaultKind;
 use heliostat_filters::refusal::{Refusal, RefusalScope};
 use pingora_proxy::Session;
 
 use super::attempt::{self, Attempt, AttemptClocks, AttemptRecord, Ended, Failure, Interrupt, Waiting};
 use super::context::{Call, Context};
+use super::operation::Operation;
 use super::outgoing::Outgoing;
 use super::prepare::{Prepared, Translator};
 use super::pump::Pump;
@@ -350,7 +350,7 @@ impl<'a> Failover<'a> {
             upgrade: false,
             clocks: self.clocks(candidate, began),
         };
-        let pump = self.call.stream.then(|| pump(candidate, tried.secret(credential), prepared));
+        let pump = self.call.stream.then(|| pump(self.call.operation, candidate, tried.secret(credential), prepared));
         let used = Used { provider, credential: credential.index, model: &candidate.model };
         let _busy = self.live.lanes.enter(&used);
         let ready = match attempt.run(session, pump, &mut context.outcome.upstream_wait).await {
@@ -504,9 +504,9 @@ impl<'a> Failover<'a> {
     }
 }
 
-fn pump(candidate: &Candidate, secret: &Secret, prepared: &Prepared) -> Pump {
+fn pump(operation: Operation, candidate: &Candidate, secret: &Secret, prepared: &Prepared) -> Pump {
     let reader = candidate.speech().dialect.chat_stream(prepared.translated.names.clone());
-    let writer = (!prepared.same_dialect).then(|| StreamWriter::new(prepared.reply.clone()));
+    let writer = (!prepared.same_dialect).then(|| operation.client.stream_writer(prepared.reply.clone()));
     Pump::new(reader, writer, secret.clone())
 }
 

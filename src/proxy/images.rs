@@ -6,14 +6,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use heliostat_filters::chat::linked_views;
 use heliostat_filters::image::{Fetched, Inline, is_web, url_at};
 use heliostat_filters::json::View;
 use heliostat_filters::refusal::Refusal;
 
 use super::Gateway;
 use super::context::Call;
-use super::prepare::CLIENT_DIALECT;
 use crate::config::{Candidate, ImageFetch, ImageFetchMode, Limits};
 use crate::fetch::hosts::System;
 use crate::fetch::{self, Fault, Found, Room, Terms};
@@ -107,12 +105,12 @@ impl<'a> Images<'a> {
     /// Finds the URLs, unless this candidate takes all there can be.
     fn read(&mut self, candidate: &Candidate) {
         let speech = candidate.speech();
-        let takes_all = speech.dialect.name() == CLIENT_DIALECT && speech.surface.image_urls;
+        let takes_all = self.call.operation.is_in(speech.dialect) && speech.surface.image_urls;
         if self.links.is_some() || (takes_all && self.rules.mode != ImageFetchMode::Always) {
             return;
         }
-        let views = linked_views(&self.call.document);
-        self.links = Some(views.filter_map(|view| Some(Link { url: url_at(view)?, view })).collect());
+        let views = self.call.operation.links(&self.call.document);
+        self.links = Some(views.into_iter().filter_map(|view| Some(Link { url: url_at(view)?, view })).collect());
     }
 
     /// The first URL that would be one too many to fetch.

@@ -112,7 +112,7 @@ impl ProxyHttp for Gateway {
     /// Answers what needs no provider; admits what does. `Ok(true)` is "answered".
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         match self.admit(session, context).await {
-            Ok(Ask::Chat | Ask::Embeddings | Ask::PassThrough) => return Ok(false),
+            Ok(Ask::Call(_) | Ask::PassThrough) => return Ok(false),
             Ok(Ask::Models) => reply::models(session, context).await?,
             Ok(Ask::Health) => {
                 let (status, body) = self.readiness.answer(session.req_header().uri.path()).unwrap_or((404, "{}\n"));
@@ -225,14 +225,17 @@ impl Gateway {
             },
         };
         context.endpoint = ask.name();
-        if ask == Ask::Health {
+        if let Ask::Call(called) = &ask {
+            context.dialect = called.operation.client;
+        }
+        if matches!(ask, Ask::Health) {
             return Ok(ask);
         }
         context.client = accept::authenticate(&session.req_header().headers, &live.snapshot)?.map(str::to_owned);
-        let Some(operation) = ask.operation() else { return Ok(ask) };
+        let Ask::Call(called) = &ask else { return Ok(ask) };
         let body = body::read(session, limits, &mut context.body_memory).await?;
         context.outcome.bytes_in = body.len() as u64;
-        let call = plan::call(operation, body, &session.req_header().headers, &live.snapshot, context.started)?;
+        let call = plan::call(called.clone(), body, &session.req_header().headers, &live.snapshot, context.started)?;
         context.outcome.asked_model.clone_from(&call.asked);
         context.outcome.stream = call.stream;
         context.call = Some(call);

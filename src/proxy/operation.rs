@@ -1,12 +1,12 @@
-//! What a call is for: the one place where chat and embeddings part. Everything else of a request's way is the same for both.
+//! What a call is for and in which dialect it is asked: the one place where chat and embeddings part. Everything else of a request's
+//! way is the same for all.
 
 use bytes::Bytes;
-use heliostat_filters::chat::{self, CHAT};
 use heliostat_filters::dialect::openai;
-use heliostat_filters::dialect::{Dialect, Target, Translated};
+use heliostat_filters::dialect::{Address, Asked, Client, Dialect, Kind, Target, Translated};
 use heliostat_filters::embeddings::{self, EMBEDDINGS, EmbeddingsRequest, Wanted};
 use heliostat_filters::fault::Fault;
-use heliostat_filters::json::{Document, Shape};
+use heliostat_filters::json::{Document, Shape, View};
 use heliostat_filters::loss::Loss;
 use heliostat_filters::refusal::Refusal;
 use heliostat_filters::usage::Usage;
@@ -14,34 +14,50 @@ use heliostat_filters::usage::Usage;
 use super::problem::Problem;
 use crate::config::{Candidate, Speech};
 
-/// What a call is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// `POST /v1/chat/completions`
-    Chat,
-    /// `POST /v1/embeddings`
-    Embeddings,
+/// What a call is for, and the client's dialect.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// In which dialect it is asked and answered.
+    pub client: &'static dyn Client,
+    /// What it is for.
+    pub kind: Kind,
 }
 
 impl Operation {
     /// What the scan of a body records.
     #[must_use]
     pub fn shape(self) -> &'static Shape {
-        match self {
-            Self::Chat => &CHAT,
-            Self::Embeddings => &EMBEDDINGS,
-        }
+        if self.is_chat() { self.client.shape() } else { &EMBEDDINGS }
     }
 
-    /// Whether an event stream is asked for: embeddings have none.
+    /// Whether it is of a conversation.
+    #[must_use]
+    pub fn is_chat(self) -> bool {
+        self.kind != Kind::Embeddings
+    }
+
+    /// What the gateway itself must know of a body. Only an answer to a conversation streams.
     ///
     /// # Errors
-    /// A [`Refusal`] at `stream`.
-    pub fn wants_stream(self, document: &Document) -> Result<bool, Refusal> {
-        match self {
-            Self::Chat => chat::wants_stream(document),
-            Self::Embeddings => Ok(false),
+    /// A [`Refusal`] naming the member.
+    pub fn peek<'a>(self, document: &'a Document, address: &'a Address) -> Result<Asked<'a>, Refusal> {
+        if self.kind == Kind::Chat {
+            return self.client.peek(document, address);
         }
+        let Asked { model, fallbacks, .. } = self.client.peek(document, address)?;
+        Ok(Asked { model, stream: false, fallbacks })
+    }
+
+    /// What of a body may be a URL of an image or of a file.
+    #[must_use]
+    pub fn links(self, document: &Document) -> Vec<View<'_>> {
+        if self.is_chat() { self.client.links(document) } else { Vec::new() }
+    }
+
+    /// Whether the client speaks this dialect.
+    #[must_use]
+    pub fn is_in(self, dialect: &dyn Dialect) -> bool {
+        self.client.name() == dialect.name()
     }
 
     /// Refuses what this gateway takes of no client: too many inputs.
@@ -49,16 +65,16 @@ impl Operation {
     /// # Errors
     /// A [`Refusal`] at `input`.
     pub fn check(self, document: &Document) -> Result<(), Refusal> {
-        if self == Self::Embeddings { embeddings::count_inputs(document).map(drop) } else { Ok(()) }
+        if self.kind == Kind::Embeddings { embeddings::count_inputs(document).map(drop) } else { Ok(()) }
     }
 
     /// The path of the call, below the provider's base URL.
     #[must_use]
     pub fn path(self, document: &Document, speech: &Speech, target: &Target<'_>, stream: bool) -> String {
-        match self {
-            Self::Chat => speech.chat_path(target.model, stream),
+        match self.kind {
+            Kind::Chat | Kind::CountTokens => speech.chat_path(target.model, stream),
             // The count was checked when the request was planned.
-            Self::Embeddings => speech.dialect.embeddings_path(target, embeddings::count_inputs(document).unwrap_or_default()),
+            Kind::Embeddings => speech.dialect.embeddings_path(target, embeddings::count_inputs(document).unwrap_or_default()),
         }
     }
 
@@ -81,7 +97,7 @@ impl Operation {
     /// Whether `fallback` may answer in place of `primary`: any model in a chat, the same model for embeddings.
     #[must_use]
     pub fn may_stand_in(self, primary: &Candidate, fallback: &Candidate) -> bool {
-        self == Self::Chat || fallback.model == primary.model
+        self.is_chat() || fallback.model == primary.model
     }
 }
 

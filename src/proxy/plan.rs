@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use heliostat_filters::chat::{self, FallbackRef};
+use heliostat_filters::chat::FallbackRef;
+use heliostat_filters::dialect::Asked;
 use heliostat_filters::image::{self, ImageSource};
 use heliostat_filters::json::{Document, ScanLimits};
 use http::HeaderMap;
 
+use super::accept::Called;
 use super::context::{Call, Clocks};
 use super::operation::Operation;
 use super::problem::Problem;
@@ -25,30 +27,35 @@ const FALLBACKS: usize = 32;
 /// # Errors
 /// 400 for a body that is no such request, too many or too large images, too many inputs, unknown or unfit fallbacks; 404 for an
 /// unknown model.
-pub fn call(operation: Operation, body: Bytes, headers: &HeaderMap, snapshot: &Snapshot, now: Instant) -> Result<Call, Problem> {
+pub fn call(called: Called, body: Bytes, headers: &HeaderMap, snapshot: &Snapshot, now: Instant) -> Result<Call, Problem> {
+    let Called { operation, address } = called;
     let limits = ScanLimits { depth: snapshot.limits.depth, ..ScanLimits::default() };
     let document = Document::scan(body, operation.shape(), limits)?;
-    let asked = chat::model(&document)?;
+    let Asked { model: asked, stream, fallbacks } = operation.peek(&document, &address)?;
     sane_name(&asked, "model")?;
-    let stream = operation.wants_stream(&document)?;
     operation.check(&document)?;
-    check_images(&document, &snapshot.limits)?;
-    let candidates = candidates(operation, &document, &asked, snapshot)?;
+    check_images(operation, &document, &snapshot.limits)?;
+    let candidates = candidates(operation, fallbacks, &asked, snapshot)?;
     let clocks = clocks(headers, &candidates, now)?;
     let strict = flag(headers, "x-heliostat-strict");
     let asked = asked.chars().take(256).collect();
-    Ok(Call { operation, document, asked, stream, strict, candidates, clocks })
+    Ok(Call { operation, address, document, asked, stream, strict, candidates, clocks })
 }
 
 /// The candidates in order (contract, "Candidates and attempts"): the asked model, then the first of these that is there: the body's
 /// `fallbacks`, the route's, `{primary, fallback}`, the global list.
-fn candidates(operation: Operation, document: &Document, asked: &str, snapshot: &Snapshot) -> Result<Vec<Candidate>, Problem> {
+fn candidates(
+    operation: Operation,
+    fallbacks: Option<Vec<FallbackRef<'_>>>,
+    asked: &str,
+    snapshot: &Snapshot,
+) -> Result<Vec<Candidate>, Problem> {
     let (primary, of_route) = match snapshot.resolve(asked) {
         Resolution::Route(route) => (route.primary.clone(), Some(route.fallbacks.clone())),
         Resolution::Candidate(candidate) => (candidate, None),
         Resolution::Unknown { known } => return Err(unknown_model(asked, &known, "model")),
     };
-    let fallbacks = match of_body(document, snapshot)? {
+    let fallbacks = match of_body(fallbacks, snapshot)? {
         Some(fallbacks) => {
             operation.check_fallbacks(&primary, &fallbacks)?;
             fallbacks
@@ -67,8 +74,8 @@ fn candidates(operation: Operation, document: &Document, asked: &str, snapshot: 
     Ok(candidates)
 }
 
-fn of_body(document: &Document, snapshot: &Snapshot) -> Result<Option<Vec<Candidate>>, Problem> {
-    let Some(listed) = chat::fallbacks(document)? else { return Ok(None) };
+fn of_body(fallbacks: Option<Vec<FallbackRef<'_>>>, snapshot: &Snapshot) -> Result<Option<Vec<Candidate>>, Problem> {
+    let Some(listed) = fallbacks else { return Ok(None) };
     if listed.len() > FALLBACKS {
         let message = format!("The request has more than {FALLBACKS} fallbacks.");
         return Err(Problem::new(400, "too_many_fallbacks", message).at("fallbacks"));
@@ -108,11 +115,10 @@ fn unknown_model(asked: &str, known: &[String], param: &str) -> Problem {
     Problem::new(404, "model_not_found", message).at(param)
 }
 
-fn check_images(document: &Document, limits: &Limits) -> Result<(), Problem> {
-    let mut count = 0;
-    for view in chat::image_views(document) {
-        count += 1;
-        if count > limits.images {
+fn check_images(operation: Operation, document: &Document, limits: &Limits) -> Result<(), Problem> {
+    let images = if operation.is_chat() { operation.client.images(document) } else { Vec::new() };
+    for (before, view) in images.into_iter().enumerate() {
+        if before == limits.images {
             let message = format!("The request has more than {} images. Send fewer, or raise limits.images.", limits.images);
             return Err(Problem::new(400, "too_many_images", message).at("messages"));
         }

@@ -1,18 +1,15 @@
 //! A request as one candidate gets it: the client's own bytes, or translated.
 
-use heliostat_filters::chat::ChatRequest;
-use heliostat_filters::dialect::openai::{self, ReplyContext};
-use heliostat_filters::dialect::{Names, Target, Translated};
+use heliostat_filters::chat::{ChatRequest, ReplyContext};
+use heliostat_filters::dialect::{Kind, Names, Target, Translated};
 use heliostat_filters::embeddings::Wanted;
+use heliostat_filters::json::Document;
 use heliostat_filters::refusal::{Refusal, RefusalScope};
 
 use super::context::Call;
 use super::images::Images;
-use super::operation::{self, Operation};
+use super::operation;
 use crate::config::{Candidate, Snapshot};
-
-/// The client's dialect.
-pub const CLIENT_DIALECT: &str = "openai";
 
 /// A request as one candidate gets it.
 pub struct Prepared {
@@ -50,30 +47,31 @@ impl<'a> Translator<'a> {
     pub fn prepare(&mut self, candidate: &Candidate, request_id: &str) -> Result<Prepared, Refusal> {
         let speech = candidate.speech();
         let dialect = speech.dialect;
-        let same_dialect = dialect.name() == CLIENT_DIALECT;
+        let Call { operation, document, stream, address, .. } = self.call;
+        let same_dialect = operation.is_in(dialect);
         let mut reply = ReplyContext {
             created_s: std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-            id: format!("chatcmpl-{request_id}"),
-            legacy_functions: false,
-            include_usage: false,
+            id: format!("{}{request_id}", operation.client.id_prefix()),
+            ..ReplyContext::default()
         };
         let fetched = self.images.fetched(candidate)?;
         let target = Target { model: &candidate.model, surface: &speech.surface, fetched: &fetched };
-        let Call { operation, document, stream, .. } = self.call;
         let path = operation.path(document, speech, &target, *stream);
         if same_dialect {
-            let body = openai::rewrite(document, &candidate.model, &fetched);
+            let body = operation.client.rewrite(document, &target);
             let translated = Translated { body, losses: Vec::new(), names: Names::default() };
             return Ok(Prepared { translated, path, same_dialect, reply, wanted: None });
         }
-        let (mut translated, wanted) = match operation {
-            Operation::Chat => {
-                let pivot = self.pivot.get_or_insert_with(|| ChatRequest::read(document)).as_ref().map_err(Clone::clone)?;
+        let (mut translated, wanted) = match operation.kind {
+            Kind::Chat | Kind::CountTokens => {
+                let pivot = self.pivot.get_or_insert_with(|| operation.client.read(document, address)).as_ref().map_err(Clone::clone)?;
+                self.call.asked.clone_into(&mut reply.model);
+                reply.prompt_tokens = estimate(document);
                 reply.legacy_functions = pivot.legacy_functions;
                 reply.include_usage = pivot.include_usage;
                 (dialect.chat_request(pivot, &target)?, None)
             }
-            Operation::Embeddings => {
+            Kind::Embeddings => {
                 let (translated, wanted) = operation::embeddings_request(document, dialect, &target)?;
                 (translated, Some(wanted))
             }
@@ -84,6 +82,11 @@ impl<'a> Translator<'a> {
         }
         Ok(Prepared { translated, path, same_dialect, reply, wanted })
     }
+}
+
+/// Tokens of a prompt, guessed: about four bytes each. Only for clients whose SDK needs a number before the upstream has given one.
+fn estimate(document: &Document) -> u64 {
+    (document.bytes().len() as u64 / 4).max(1)
 }
 
 fn too_lossy(translated: &Translated) -> Refusal {

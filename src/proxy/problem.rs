@@ -71,11 +71,18 @@ impl Problem {
         OF_BOUNDS.iter().find(|known| self.code.as_deref() == Some(**known)).copied()
     }
 
+    /// The status in the client's dialect.
+    #[must_use]
+    pub fn status(&self, dialect: &dyn Dialect) -> u16 {
+        if self.code() == "upstream_overloaded" { dialect.overloaded() } else { self.status }
+    }
+
     /// The body in the client's dialect.
     #[must_use]
-    pub fn body(&self, dialect: &dyn Dialect) -> Bytes {
+    pub fn body(&self, dialect: &dyn Dialect, request_id: &str) -> Bytes {
         let (param, code) = (self.param.as_deref(), self.code.as_deref());
-        dialect.error(self.status, ErrorText { message: &self.message, kind: openai_type(self.status), param, code })
+        let error = ErrorText { message: &self.message, kind: openai_type(self.status), param, code };
+        dialect.error(self.status(dialect), error, request_id)
     }
 }
 

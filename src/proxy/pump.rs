@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use heliostat_filters::chat::{StreamEvent, StreamReader};
-use heliostat_filters::dialect::openai::StreamWriter;
+use heliostat_filters::chat::{StreamEvent, StreamReader, StreamWriter};
 use heliostat_filters::fault::{Fault, FaultKind};
 use heliostat_filters::loss::Loss;
 use heliostat_filters::sse::{SplitError, Splitter};
@@ -41,7 +40,7 @@ pub struct Pump {
     splitter: Splitter,
     reader: Box<dyn StreamReader>,
     /// Writes the client's dialect; `None` passes the upstream's bytes untouched.
-    writer: Option<StreamWriter>,
+    writer: Option<Box<dyn StreamWriter>>,
     /// What has been seen.
     pub seen: Seen,
     /// What went wrong that the upstream did not say itself.
@@ -55,7 +54,7 @@ pub struct Pump {
 impl Pump {
     /// A pump for one attempt.
     #[must_use]
-    pub fn new(reader: Box<dyn StreamReader>, writer: Option<StreamWriter>, secret: Secret) -> Self {
+    pub fn new(reader: Box<dyn StreamReader>, writer: Option<Box<dyn StreamWriter>>, secret: Secret) -> Self {
         Self { splitter: Splitter::new(EVENT_LIMIT_BYTES), reader, writer, seen: Seen::default(), noticed: None, cut: false, secret }
     }
 
@@ -155,7 +154,7 @@ impl Pump {
 
     /// Writes the end of the stream: `[DONE]` after a whole one, an error event after a broken one. `client` writes it where the
     /// upstream's bytes passed untouched; what the upstream itself said of its failure has then been passed on already.
-    pub fn close(&mut self, client: &mut StreamWriter, out: &mut BytesMut) {
+    pub fn close(&mut self, client: &mut dyn StreamWriter, out: &mut BytesMut) {
         let failure = self.failure().cloned();
         let mut text = Vec::new();
         match (&mut self.writer, failure) {

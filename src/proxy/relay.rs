@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use heliostat_filters::dialect::openai::{StreamWriter, Tail};
+use heliostat_filters::chat::StreamWriter;
+use heliostat_filters::dialect::openai::Tail;
 use http::Version;
 use pingora_proxy::Session;
 
@@ -117,7 +118,7 @@ pub async fn stream(
     session: &mut Session,
     context: &mut Context,
     mut streaming: Streaming,
-    mut client: StreamWriter,
+    mut client: Box<dyn StreamWriter>,
     pool: &Pool,
     clocks: RelayClocks,
 ) -> pingora::Result<(Relayed, Pump)> {
@@ -127,7 +128,7 @@ pub async fn stream(
     loop {
         let over = streaming.ended || streaming.pump.is_over();
         if over {
-            streaming.pump.close(&mut client, &mut out);
+            streaming.pump.close(client.as_mut(), &mut out);
         }
         if !out.is_empty() {
             session.as_downstream_mut().write_response_body(out.split().freeze(), false).await?;

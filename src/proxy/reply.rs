@@ -21,7 +21,7 @@ const CREATED: u64 = 1_677_610_602;
 pub async fn problem(session: &mut Session, context: &mut Context, problem: &Problem) -> pingora::Result<()> {
     context.outcome.error_code = Some(problem.code().to_owned());
     context.outcome.error_log = Some(problem.log.clone().unwrap_or_else(|| problem.message.clone()));
-    let mut header = headers::base(problem.status, context)?;
+    let mut header = headers::base(problem.status(context.dialect), context)?;
     if let Some(seconds) = problem.retry_after_s {
         header.insert_header("retry-after", seconds.to_string())?;
     }
@@ -31,7 +31,8 @@ pub async fn problem(session: &mut Session, context: &mut Context, problem: &Pro
     if problem.close {
         session.as_downstream_mut().set_keepalive(None);
     }
-    send(session, context, header, "application/json", problem.body(context.dialect)).await?;
+    let body = problem.body(context.dialect, &context.request_id);
+    send(session, context, header, "application/json", body).await?;
     if problem.close {
         body::discard(session).await;
     }

@@ -1,7 +1,7 @@
 //! What the fuzz targets share: readings of JSON to compare with, candidates to translate for, a bound on what comes out.
 
 use bytes::Bytes;
-use heliostat_filters::dialect::openai::ReplyContext;
+use heliostat_filters::chat::ReplyContext;
 use heliostat_filters::dialect::{DIALECTS, Dialect, Names, Surface};
 use heliostat_filters::json::{Document, ScanError, ScanLimits, Shape};
 use serde::Deserialize as _;
@@ -69,7 +69,7 @@ pub fn names(options: u8) -> Names {
 
 /// A client's wishes, by bits 1 and 2 of `options`.
 pub fn context(options: u8) -> ReplyContext {
-    ReplyContext { created_s: 1, id: "chatcmpl-1".to_owned(), legacy_functions: options & 2 != 0, include_usage: options & 4 != 0 }
+    ReplyContext { created_s: 1, id: "chatcmpl-1".to_owned(), legacy_functions: options & 2 != 0, include_usage: options & 4 != 0, ..ReplyContext::default() }
 }
 
 /// Cuts `data` into pieces whose sizes `sizes` gives in turn.

@@ -3,8 +3,8 @@
 #![no_main]
 
 use bytes::Bytes;
-use heliostat_filters::chat::{StreamEvent, StreamReader};
-use heliostat_filters::dialect::openai::StreamWriter;
+use heliostat_filters::chat::{StreamEvent, StreamReader, StreamWriter as _};
+use heliostat_filters::dialect::openai::ChunkWriter;
 use heliostat_filters::fault::Fault;
 use heliostat_filters::sse::{Event, Splitter};
 use heliostat_fuzz::{bounded, context, dialects, names, pieces, written};
@@ -29,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
 /// Reads and writes as the gateway does: the first failure or end mark is the last thing written.
 fn translate<'d>(reader: &mut dyn StreamReader, options: u8, mut pieces: impl Iterator<Item = &'d [u8]>) -> Vec<u8> {
     let mut splitter = Splitter::new(LIMIT_BYTES);
-    let mut sink = Sink { writer: StreamWriter::new(context(options)), out: Vec::new(), ended: false };
+    let mut sink = Sink { writer: ChunkWriter::new(context(options)), out: Vec::new(), ended: false };
     let mut each = |event: Event<'_>| {
         let mut content = false;
         reader.read(event, &mut |event| content |= sink.take(&event));
@@ -49,7 +49,7 @@ fn translate<'d>(reader: &mut dyn StreamReader, options: u8, mut pieces: impl It
 }
 
 struct Sink {
-    writer: StreamWriter,
+    writer: ChunkWriter,
     out: Vec<u8>,
     ended: bool,
 }

@@ -98,6 +98,8 @@ pub enum StreamEvent<'a> {
     },
     /// Token counts so far, cumulative: the last stands.
     Usage(Usage),
+    /// The upstream says that it still works.
+    Ping,
     /// The upstream failed inside a 200.
     Failed(Fault),
     /// Something that the client's shape has no place for.
@@ -115,9 +117,28 @@ impl StreamEvent<'_> {
             Self::Text { text, .. } | Self::Reasoning { text, .. } | Self::Refusal { text, .. } => !text.is_empty(),
             Self::ToolArguments { fragment, .. } => !fragment.is_empty(),
             Self::ToolStart { .. } | Self::Image { .. } | Self::Audio | Self::ReasoningEncrypted { .. } | Self::Finish { .. } => true,
-            Self::Start { .. } | Self::ReasoningSignature { .. } | Self::Usage(_) | Self::Failed(_) | Self::Lost(_) | Self::Done => false,
+            Self::Start { .. }
+            | Self::ReasoningSignature { .. }
+            | Self::Usage(_)
+            | Self::Ping
+            | Self::Failed(_)
+            | Self::Lost(_)
+            | Self::Done => false,
         }
     }
+}
+
+/// Writes a client dialect's stream, event by event. One a request.
+pub trait StreamWriter: Send + Sync {
+    /// Appends what the client gets of one event to `out`. [`StreamEvent::Failed`] and [`StreamEvent::Done`] are the caller's to act
+    /// on, through [`StreamWriter::fail`] and [`StreamWriter::finish`]; [`StreamEvent::Lost`] is told before the end.
+    fn write(&mut self, event: &StreamEvent<'_>, out: &mut Vec<u8>);
+
+    /// Ends a whole stream.
+    fn finish(&mut self, out: &mut Vec<u8>);
+
+    /// Ends a broken stream with the error in the client's form. Also alone, behind an untouched stream of the client's own dialect.
+    fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>);
 }
 
 /// Reads one upstream dialect's stream, event by event. One per attempt; keeps only what later events need.

@@ -13,11 +13,11 @@ mod request;
 mod shape;
 
 pub(crate) use event::CHOICES_MAX;
-pub use event::{StreamEvent, StreamReader};
+pub use event::{StreamEvent, StreamReader, StreamWriter};
 pub use form::{Arguments, MediaSource, Schema, Thinking, Word};
 pub(crate) use read::field;
 
 pub use peek::{FallbackRef, fallbacks, image_views, linked_views, model, wants_stream};
-pub use reply::{Choice, FinishReason, Reasoning, Reply, ReplyImage, ReplyToolCall};
+pub use reply::{Choice, FinishReason, Reasoning, Reply, ReplyContext, ReplyImage, ReplyToolCall};
 pub use request::{ChatRequest, Message, Part, ReasoningTrace, ResponseFormat, Role, Tool, ToolCall, ToolChoice};
 pub use shape::CHAT;

@@ -6,6 +6,23 @@ use crate::json::Literal;
 use crate::loss::Loss;
 use crate::usage::Usage;
 
+/// What the client's reply needs beside the upstream's.
+#[derive(Debug, Clone, Default)]
+pub struct ReplyContext {
+    /// When it is answered, in seconds since 1970.
+    pub created_s: u64,
+    /// The id, where the upstream gave none or one of another form: `chatcmpl-…`, `msg_…`.
+    pub id: String,
+    /// The model as asked, where the upstream names none.
+    pub model: String,
+    /// An estimate of the prompt's tokens, for dialects whose streams begin with their number.
+    pub prompt_tokens: u64,
+    /// Write calls as the legacy `function_call`.
+    pub legacy_functions: bool,
+    /// Streams: end with a usage chunk.
+    pub include_usage: bool,
+}
+
 /// A reply, as a chat completion has it.
 #[derive(Debug, Default)]
 pub struct Reply<'a> {

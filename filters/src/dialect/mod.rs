@@ -1,6 +1,7 @@
 //! Wire formats. One folder each, one row in [`DIALECTS`]; providers that speak a dialect are data, not code.
 
 mod anthropic;
+mod client;
 mod cohere;
 mod gemini;
 pub mod openai;
@@ -17,10 +18,14 @@ use crate::json::Pieces;
 use crate::loss::Loss;
 use crate::refusal::{Refusal, RefusalScope};
 
+pub use self::client::{Address, Asked, Client, Kind, Written};
 pub use self::segment::encode as encode_segment;
 
 /// Every dialect.
 pub static DIALECTS: &[&dyn Dialect] = &[&openai::OpenAi, &anthropic::Anthropic, &gemini::Gemini, &cohere::Cohere];
+
+/// Those that clients speak.
+pub static CLIENTS: &[&dyn Client] = &[&openai::OpenAi];
 
 /// Finds a dialect by its configured name.
 #[must_use]
@@ -83,10 +88,16 @@ pub trait Dialect: Sync + Send + std::fmt::Debug {
     /// Reads an error status with its body (at most 64 KiB of it; may be HTML, empty, or anything).
     fn fault(&self, status: u16, body: &[u8]) -> Fault;
 
-    /// The body of an error of the gateway's own, for a client of this dialect. `error` is in OpenAI's terms, which is the default.
-    fn error(&self, status: u16, error: openai::ErrorText<'_>) -> Bytes {
-        let _ = status;
+    /// The body of an error of the gateway's own, for a client of this dialect. `error` is in OpenAI's terms, which is the default;
+    /// `request_id` is for dialects whose errors hold it.
+    fn error(&self, status: u16, error: openai::ErrorText<'_>, request_id: &str) -> Bytes {
+        let _ = (status, request_id);
         openai::error_body(error)
+    }
+
+    /// The status that tells a client of this dialect that all providers are overloaded.
+    fn overloaded(&self) -> u16 {
+        503
     }
 }
 

@@ -1,8 +1,8 @@
 //! Replies and chunks as clients get them: parsed again by an independent reader.
 
 use bytes::Bytes;
-use heliostat_filters::chat::{FinishReason, StreamEvent};
-use heliostat_filters::dialect::openai::{ErrorText, OpenAi, ReplyContext, StreamWriter, error_body, write_reply};
+use heliostat_filters::chat::{FinishReason, ReplyContext, StreamEvent, StreamWriter as _};
+use heliostat_filters::dialect::openai::{ChunkWriter, ErrorText, OpenAi, error_body, write_reply};
 use heliostat_filters::dialect::{Dialect, Names};
 use heliostat_filters::fault::Fault;
 use heliostat_filters::json::Literal;
@@ -11,7 +11,7 @@ use heliostat_filters::usage::Usage;
 use serde_json::{Value, json};
 
 fn context(legacy_functions: bool, include_usage: bool) -> ReplyContext {
-    ReplyContext { created_s: 7, id: "chatcmpl-ours".to_owned(), legacy_functions, include_usage }
+    ReplyContext { created_s: 7, id: "chatcmpl-ours".to_owned(), legacy_functions, include_usage, ..ReplyContext::default() }
 }
 
 fn round_trip(body: &Value, legacy: bool) -> Value {
@@ -66,7 +66,7 @@ fn errors_and_nonsense_in_a_200_are_faults() {
 
 /// Everything a writer made of these events: the frames' data parsed, comments as strings.
 fn written(events: &[StreamEvent<'_>], context: ReplyContext, fault: Option<&Fault>) -> Vec<Value> {
-    let (mut writer, mut out) = (StreamWriter::new(context), Vec::new());
+    let (mut writer, mut out) = (ChunkWriter::new(context), Vec::new());
     events.iter().for_each(|event| writer.write(event, &mut out));
     match fault {
         None => writer.finish(&mut out),

@@ -128,7 +128,8 @@ fn audio(view: View<'_>) -> Result<Part<'_>, Refusal> {
 
 fn file(view: View<'_>) -> Result<Part<'_>, Refusal> {
     let file = required_object(view, "file")?;
-    let mut others: Vec<_> = rest(view, &["type", "file", "cache_control"]).chain(rest(file, &["file_data", "file_id", "filename"])).collect();
+    let mut others: Vec<_> =
+        rest(view, &["type", "file", "cache_control"]).chain(rest(file, &["file_data", "file_id", "filename"])).collect();
     let source = match (string(file, "file_data")?, string(file, "file_id")?) {
         (Some(data), id) => {
             others.extend(id);

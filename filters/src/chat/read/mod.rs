@@ -8,8 +8,8 @@ mod tool;
 use crate::json::{Document, Kind, View};
 use crate::refusal::Refusal;
 
-use super::peek;
 use super::form::{Schema, Thinking, Word};
+use super::peek;
 use super::request::{ChatRequest, ResponseFormat};
 use field::{of_kind, rest, string};
 use neutral::{NEUTRAL, is_neutral, same_number};

@@ -65,8 +65,8 @@ pub(super) fn of(status: Option<u16>, error: &ErrorBody<'_>) -> Fault {
     Fault { kind: kind.refine(code, message), ..Fault::new(status, code.or(error.kind.as_deref()), message) }
 }
 
-/// An error of the gateway's own: `{"type":"error","error":{"type","message"}}`. The type is the status's, else its class's.
-pub(super) fn write(status: u16, message: &str) -> Bytes {
+/// An error of the gateway's own: `{"type":"error","error":{"type","message"},"request_id"}`. The type is the status's, else its class's.
+pub(super) fn write(status: u16, message: &str, request_id: &str) -> Bytes {
     #[derive(Serialize)]
     struct Out<'a> {
         #[serde(rename = "type")]
@@ -78,10 +78,11 @@ pub(super) fn write(status: u16, message: &str) -> Bytes {
         #[serde(rename = "type")]
         kind: &'a str,
         error: Out<'a>,
+        request_id: &'a str,
     }
     let of_class = if status >= 500 { "api_error" } else { "invalid_request_error" };
     let kind = TYPES.iter().find(|(_, known, _)| *known == status).map_or(of_class, |(name, _, _)| name);
-    serde_json::to_vec(&Envelope { kind: "error", error: Out { kind, message } }).unwrap_or_default().into()
+    serde_json::to_vec(&Envelope { kind: "error", error: Out { kind, message }, request_id }).unwrap_or_default().into()
 }
 
 /// A body or an event that is not what the API documents.
@@ -99,7 +100,7 @@ mod tests {
         for (status, kind) in
             [(401, FaultKind::Authentication), (429, FaultKind::RateLimited), (418, FaultKind::BadRequest), (502, FaultKind::Server)]
         {
-            let read = fault(status, &write(status, "It is \"so\"."));
+            let read = fault(status, &write(status, "It is \"so\".", "req_1"));
             assert_eq!((read.kind, read.message.as_str()), (kind, "It is \"so\"."));
         }
     }

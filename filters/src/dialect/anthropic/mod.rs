@@ -54,7 +54,11 @@ impl Dialect for Anthropic {
         error::fault(status, body)
     }
 
-    fn error(&self, status: u16, error: ErrorText<'_>) -> Bytes {
-        error::write(status, error.message)
+    fn error(&self, status: u16, error: ErrorText<'_>, request_id: &str) -> Bytes {
+        error::write(status, error.message, request_id)
+    }
+
+    fn overloaded(&self) -> u16 {
+        529
     }
 }

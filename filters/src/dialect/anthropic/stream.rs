@@ -134,6 +134,7 @@ impl StreamReader for Reader {
                 self.stopped = true;
                 report(StreamEvent::Done);
             }
+            "ping" => report(StreamEvent::Ping),
             "error" => report(StreamEvent::Failed(error::of(None, &frame.error.unwrap_or_default()))),
             _ => {}
         }

@@ -141,7 +141,9 @@ fn schema_of(writer: &mut Writer<'_>, config: &mut Splice, schema: &Schema<'_>) 
 
 fn thinking(writer: &mut Writer<'_>, config: &mut Splice, wish: &Thinking<'_>) {
     let asked = match wish {
-        Thinking::Budget { tokens, view } => writer.model.budget(*tokens).map(|(effort, clamped)| (effort, clamped, false, *view, *tokens > 0)),
+        Thinking::Budget { tokens, view } => {
+            writer.model.budget(*tokens).map(|(effort, clamped)| (effort, clamped, false, *view, *tokens > 0))
+        }
         Thinking::Adaptive(view) => writer.model.dynamic().map(|effort| (effort, false, false, *view, true)),
         Thinking::Unset | Thinking::Effort(_) => None,
     };

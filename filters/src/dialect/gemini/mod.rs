@@ -72,7 +72,7 @@ impl Dialect for Gemini {
         error::fault(status, body)
     }
 
-    fn error(&self, status: u16, error: ErrorText<'_>) -> Bytes {
+    fn error(&self, status: u16, error: ErrorText<'_>, _request_id: &str) -> Bytes {
         error::write(status, error.message)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Source: OpenAI's API specification, endpoints `POST /chat/completions` and `POST /embeddings`.
 
+mod client;
 mod embeddings;
 mod error;
 mod reply;
@@ -21,9 +22,9 @@ use crate::refusal::Refusal;
 
 pub use embeddings::write_embeddings;
 pub use error::{ErrorText, error_body, error_type, fault_body};
-pub use reply::{ReplyContext, write_reply};
+pub use reply::write_reply;
 pub use request::rewrite;
-pub use stream::StreamWriter;
+pub use stream::ChunkWriter;
 pub use tail::Tail;
 
 /// The dialect.

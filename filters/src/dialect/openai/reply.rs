@@ -6,24 +6,11 @@ use bytes::Bytes;
 
 use super::error::fault_within;
 use super::wire::{self, Call, Completion, Image, Piece, Said};
-use crate::chat::{Choice, FinishReason, Reasoning, Reply, ReplyImage, ReplyToolCall};
+use crate::chat::{Choice, FinishReason, Reasoning, Reply, ReplyContext, ReplyImage, ReplyToolCall};
 use crate::fault::Fault;
 use crate::json::{Literal, Pieces, Splice};
 use crate::loss::{Loss, LossKind};
 use crate::usage::Usage;
-
-/// What the client's reply needs beside the upstream's.
-#[derive(Debug, Clone)]
-pub struct ReplyContext {
-    /// `created`, in seconds since 1970.
-    pub created_s: u64,
-    /// The id, where the upstream gave none: `chatcmpl-…`.
-    pub id: String,
-    /// Write calls as the legacy `function_call`.
-    pub legacy_functions: bool,
-    /// Streams: end with a usage chunk.
-    pub include_usage: bool,
-}
 
 pub(super) fn read(body: &Bytes) -> Result<Reply<'_>, Fault> {
     let unreadable = |why: &dyn std::fmt::Display| Fault::new(502, None, &format!("the upstream's reply is no chat completion: {why}"));

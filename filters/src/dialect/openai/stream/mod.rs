@@ -5,4 +5,4 @@ mod read;
 mod write;
 
 pub(super) use read::Reader;
-pub use write::StreamWriter;
+pub use write::ChunkWriter;

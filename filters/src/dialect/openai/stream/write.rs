@@ -1,8 +1,8 @@
 //! Writes pivot events as chunks.
 
 use super::super::error::fault_body;
-use super::super::reply::{ReplyContext, reason_word, write_encrypted, write_image, write_thought, write_thought_signature, write_usage};
-use crate::chat::{CHOICES_MAX, StreamEvent};
+use super::super::reply::{reason_word, write_encrypted, write_image, write_thought, write_thought_signature, write_usage};
+use crate::chat::{CHOICES_MAX, ReplyContext, StreamEvent, StreamWriter};
 use crate::fault::Fault;
 use crate::json::{Literal, Splice};
 use crate::loss::{LossKind, Losses};
@@ -16,7 +16,7 @@ const THOUGHT_BYTES: usize = 8 << 20;
 
 /// Writes pivot events as `data: {chat.completion.chunk}` frames. One per client stream.
 #[derive(Debug)]
-pub struct StreamWriter {
+pub struct ChunkWriter {
     context: ReplyContext,
     /// `{"id":…,"object":…,"created":…,"model":…`: the same in each chunk.
     head: String,
@@ -37,22 +37,14 @@ struct Begun {
     images: u64,
 }
 
-impl StreamWriter {
-    /// A writer for one reply.
-    #[must_use]
-    pub fn new(context: ReplyContext) -> Self {
-        let head = head(&context, "", "");
-        Self { context, head, choices: Vec::new(), usage: None, losses: Losses::default() }
-    }
-
-    /// Appends the frames of one event to `out`. Usage is held for the usage chunk; [`StreamEvent::Lost`] is collected for the comment
-    /// before the end; [`StreamEvent::Failed`] and [`StreamEvent::Done`] are the caller's to act on, through
-    /// [`StreamWriter::fail`] and [`StreamWriter::finish`].
-    pub fn write(&mut self, event: &StreamEvent<'_>, out: &mut Vec<u8>) {
+impl StreamWriter for ChunkWriter {
+    /// Usage is held for the usage chunk.
+    fn write(&mut self, event: &StreamEvent<'_>, out: &mut Vec<u8>) {
         match event {
             StreamEvent::Start { id, model } => self.head = head(&self.context, id, model),
             StreamEvent::Usage(usage) => self.usage.get_or_insert_default().merge(*usage),
             StreamEvent::Lost(loss) => self.losses.at(loss.kind, loss.path.clone()),
+            StreamEvent::Ping => out.extend_from_slice(b": ping\n\n"),
             StreamEvent::Audio | StreamEvent::Failed(_) | StreamEvent::Done => {}
             StreamEvent::Finish { choice, reason } => {
                 self.begin(*choice, out);
@@ -82,7 +74,7 @@ impl StreamWriter {
     }
 
     /// Ends a whole stream: the losses as a comment, the usage chunk where it was asked for, `[DONE]`.
-    pub fn finish(&mut self, out: &mut Vec<u8>) {
+    fn finish(&mut self, out: &mut Vec<u8>) {
         self.lost(out);
         if let Some(usage) = self.usage.filter(|_| self.context.include_usage) {
             let mut chunk = Splice::new();
@@ -94,11 +86,20 @@ impl StreamWriter {
     }
 
     /// Ends a broken stream: the losses as a comment, `data: {"error":…}` and no `[DONE]`.
-    pub fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
+    fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
         self.lost(out);
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(&fault_body(fault));
         out.extend_from_slice(b"\n\n");
+    }
+}
+
+impl ChunkWriter {
+    /// A writer for one reply.
+    #[must_use]
+    pub fn new(context: ReplyContext) -> Self {
+        let head = head(&context, "", "");
+        Self { context, head, choices: Vec::new(), usage: None, losses: Losses::default() }
     }
 
     /// `: heliostat-loss ["path",…]`. JSON keeps line ends out of the comment.
@@ -253,13 +254,12 @@ fn frame(chunk: &mut Splice, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHOICES_MAX, REPEATED_BYTES, StreamWriter, THOUGHT_BYTES};
-    use crate::chat::StreamEvent;
-    use crate::dialect::openai::ReplyContext;
+    use super::{CHOICES_MAX, ChunkWriter, REPEATED_BYTES, THOUGHT_BYTES};
+    use crate::chat::{ReplyContext, StreamEvent, StreamWriter as _};
     use crate::json::Literal;
 
-    fn writer() -> StreamWriter {
-        StreamWriter::new(ReplyContext { created_s: 1, id: "c".to_owned(), legacy_functions: false, include_usage: false })
+    fn writer() -> ChunkWriter {
+        ChunkWriter::new(ReplyContext { created_s: 1, id: "c".to_owned(), ..ReplyContext::default() })
     }
 
     #[test]

@@ -5,7 +5,6 @@ use super::field::{Field, Section};
 const SEMANTIC_CACHE: &[&str] = &["enabled", "similarity_threshold", "ttl_seconds"];
 const GOVERNANCE: &[&str] = &["virtual_keys"];
 const VIRTUAL_KEY: &[&str] = &["id", "budget_usd_monthly"];
-const OBSERVABILITY: &[&str] = &["prometheus_labels", "otel_endpoint"];
 
 const YEAR_SECONDS: u64 = 366 * 24 * 60 * 60;
 const MAX_USD: f64 = 1e9;
@@ -35,15 +34,6 @@ pub struct VirtualKey {
     pub id: String,
     /// What it may spend in a calendar month.
     pub budget_usd_monthly: Option<f64>,
-}
-
-/// `observability`: what leaves the process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observability {
-    /// Request headers that become labels of every metric and span.
-    pub prometheus_labels: Vec<String>,
-    /// Where spans go.
-    pub otel_endpoint: Option<String>,
 }
 
 /// Reads `semantic_cache`.
@@ -80,20 +70,6 @@ fn virtual_key(field: &Field<'_>) -> Option<VirtualKey> {
     let section = field.section(VIRTUAL_KEY)?;
     let budget_usd_monthly = section.get("budget_usd_monthly").and_then(|field| field.number(0.0..=MAX_USD));
     Some(VirtualKey { id: super::provider::label(&section.require("id")?)?, budget_usd_monthly })
-}
-
-/// Reads `observability`.
-pub(super) fn observability(root: &Section<'_>) -> Option<Observability> {
-    let section = root.get("observability")?.section(OBSERVABILITY)?;
-    say_inactive(&section.field);
-    let endpoint = section.get("otel_endpoint");
-    Some(Observability {
-        prometheus_labels: section.get("prometheus_labels").and_then(|field| field.texts()).unwrap_or_default(),
-        otel_endpoint: endpoint.and_then(|field| match super::base_url::parse(field.text()?) {
-            Ok(_) => field.text().map(str::to_owned),
-            Err(what) => field.fail(what),
-        }),
-    })
 }
 
 fn say_inactive(field: &Field<'_>) {

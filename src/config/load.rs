@@ -10,6 +10,7 @@ use super::image_fetch::image_fetch;
 use super::inactive;
 use super::listener;
 use super::network::Network;
+use super::observability::Observability;
 use super::problem::{Problem, Severity, Sink};
 use super::provider::{Providers, Scope, label};
 use super::snapshot::{ClientKey, Limits, Snapshot};
@@ -143,7 +144,7 @@ fn read(origin: Origin, tree: &Node, sink: &Sink, environment: &dyn Environment)
         allow_anonymous: root.get("allow_anonymous").and_then(|field| field.boolean()).unwrap_or(false),
         semantic_cache: inactive::semantic_cache(&root),
         governance: inactive::governance(&root),
-        observability: inactive::observability(&root),
+        observability: Observability::read(&root),
         notices: Vec::new(),
     };
     listener::check_reach(&snapshot, &root);

@@ -13,7 +13,8 @@ use super::account::ServiceAccount;
 use super::cidr::Cidr;
 use super::identity::Identity;
 use super::image_fetch::ImageFetch;
-use super::inactive::{Governance, Observability, SemanticCache};
+use super::inactive::{Governance, SemanticCache};
+use super::observability::Observability;
 use super::transport::Transport;
 
 /// A whole configuration. Immutable; a reload builds another.
@@ -49,8 +50,8 @@ pub struct Snapshot {
     pub semantic_cache: Option<SemanticCache>,
     /// Accepted and not yet active.
     pub governance: Option<Governance>,
-    /// Accepted and not yet active.
-    pub observability: Option<Observability>,
+    /// What is told of requests.
+    pub observability: Observability,
     /// What was accepted but has no effect, in words for `check` and the start-up log.
     pub notices: Vec<String>,
 }

@@ -1,7 +1,6 @@
 //! One attempt: a request to one candidate with one credential, up to the moment its answer may be committed to the client. Nothing is
 //! written to the client here, so whatever goes wrong another attempt can follow.
 
-use std::borrow::Cow;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use pingora_proxy::Session;
 
 use super::pump::{self, Pump};
 use crate::config::{Candidate, Credential, Timeouts};
+use crate::telemetry::event::AttemptTimes;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::connection::{Pieces, Sent};
 use crate::upstream::head::Head;
@@ -156,50 +156,36 @@ pub enum Ended {
     ClientGone,
 }
 
-/// An attempt as headers, logs and metrics tell it.
-#[derive(Debug, Clone)]
-pub struct AttemptRecord {
-    /// The provider's name.
-    pub provider: String,
-    /// The model there.
-    pub model: String,
-    /// The credential's name; empty if none was used.
-    pub credential: String,
-    /// The status, or a word for what happened: `timeout`, `refused`, `skipped …`.
-    pub word: Cow<'static, str>,
-    /// `ok`, `client_gone`, or the failure's label: the metric's word.
-    pub outcome: &'static str,
-    /// How long it took.
-    pub took: Duration,
-}
-
 impl Attempt<'_> {
-    /// Runs the attempt with `pump` ready to read a stream. `waited` grows by the time spent on the provider.
+    /// Runs the attempt with `pump` ready to read a stream. Its moments are noted in `times`.
     ///
     /// # Errors
     /// [`Ended`].
-    pub async fn run(&self, session: &mut Session, pump: Option<Pump>, waited: &mut Duration) -> Result<Ready, Ended> {
-        let mut waiting = Waiting { session, waited };
-        let (mut head, mut lease) = self.open(&mut waiting).await?;
+    pub async fn run(&self, mut waiting: Waiting<'_>, pump: Option<Pump>, times: &mut AttemptTimes) -> Result<Ready, Ended> {
+        let (mut head, mut lease) = self.open(&mut waiting, times).await?;
         // All that is read here is also looked into: errors, usage, the first content.
         let decoded = lease.connection.decode(&mut head);
         decoded.map_err(|coding| broken(&io::Error::new(io::ErrorKind::InvalidData, coding), false, true))?;
         if !(200..300).contains(&head.status) {
             return Err(self.refused(head, lease, &mut waiting).await);
         }
-        match pump {
+        let ready = match pump {
             Some(pump) if is_event_stream(&head) => self.hold_stream(head, lease, pump, &mut waiting).await,
             _ => self.hold_whole(head, lease, &mut waiting).await,
-        }
+        }?;
+        times.first_content = Some(Instant::now());
+        Ok(ready)
     }
 
     /// Sends the request and reads the head of the answer, whatever its status.
     ///
     /// # Errors
     /// [`Ended`].
-    pub async fn open(&self, waiting: &mut Waiting<'_>) -> Result<(Head, Lease), Ended> {
+    pub async fn open(&self, waiting: &mut Waiting<'_>, times: &mut AttemptTimes) -> Result<(Head, Lease), Ended> {
         let mut lease = self.connect(waiting).await?;
+        times.connected = Some(Instant::now());
         let head = self.exchange(&mut lease, waiting).await?;
+        times.header = Some(Instant::now());
         Ok((head, lease))
     }
 

@@ -85,7 +85,7 @@ fn embeddings(mut whole: Whole, terms: Terms<'_>) -> Result<Ready, Ended> {
 pub async fn answer(session: &mut Session, context: &mut Context, ready: Ready, terms: Terms<'_>, pool: &Pool) -> pingora::Result<End> {
     let stall = Duration::from_millis(terms.candidate.provider.timeouts.stall_ms);
     let clocks = RelayClocks { total: terms.total, stall };
-    context.outcome.first_content = Some(context.started.elapsed());
+    context.outcome.first_content = Some(Instant::now());
     context.outcome.upstream_request_id = headers::upstream_id(ready.head());
     match ready {
         // In a box: a whole reply would else carry its size along.

@@ -8,13 +8,13 @@ use heliostat_filters::json::Document;
 use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
 
-use super::attempt::AttemptRecord;
 use super::operation::Operation;
 use super::passthrough::Pass;
 use crate::config::Candidate;
 use crate::drain::InFlight;
 use crate::live::Live;
 use crate::memory::Reservation;
+use crate::telemetry::event::{AttemptRecord, Waits};
 
 /// One request, from its head to its log line.
 pub struct Context {
@@ -94,10 +94,14 @@ pub struct Outcome {
     pub usage: Usage,
     /// What the request, and then the reply, lost.
     pub losses: Vec<Loss>,
-    /// Until the first content was there.
-    pub first_content: Option<Duration>,
-    /// Time spent waiting for providers.
-    pub upstream_wait: Duration,
+    /// When the first content was there.
+    pub first_content: Option<Instant>,
+    /// Time spent waiting for others.
+    pub waits: Waits,
+    /// Why the model stopped, in OpenAI's words.
+    pub finish_reason: Option<&'static str>,
+    /// Pieces that a stream came in.
+    pub chunks: u64,
     /// The client left before the end.
     pub client_gone: bool,
     /// Bytes of the request's body.

@@ -86,6 +86,6 @@ fn attempts(context: &Context) -> String {
         .attempts
         .iter()
         .take(16)
-        .map(|record| format!("{}/{}: {}", record.provider, redact::cut(&record.model, NAME), record.word));
+        .map(|record| format!("{}/{}: {}", record.provider, redact::cut(&record.model, NAME), record.word()));
     each.collect::<Vec<_>>().join(", ")
 }

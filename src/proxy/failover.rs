@@ -1,6 +1,5 @@
 //! The loop of attempts: over candidates, over credentials, until one answer may be committed or nothing is left.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,7 @@ use heliostat_filters::fault::FaultKind;
 use heliostat_filters::refusal::{Refusal, RefusalScope};
 use pingora_proxy::Session;
 
-use super::attempt::{self, Attempt, AttemptClocks, AttemptRecord, Ended, Failure, Interrupt, Waiting};
+use super::attempt::{self, Attempt, AttemptClocks, Ended, Failure, Interrupt, Waiting};
 use super::context::{Call, Context};
 use super::operation::Operation;
 use super::outgoing::Outgoing;
@@ -17,6 +16,7 @@ use super::pump::Pump;
 use super::{Gateway, commit, redact};
 use crate::config::{Candidate, Credential, Secret};
 use crate::live::Live;
+use crate::telemetry::event::{AttemptRecord, AttemptTimes, Blame};
 use crate::upstream::breaker::Trial;
 use crate::upstream::health::Probe;
 use crate::upstream::limit::Permit;
@@ -85,11 +85,14 @@ struct Chosen {
 }
 
 /// What there is to record of an attempt.
+#[derive(Clone, Copy)]
 struct Mark<'m> {
     credential: &'m str,
-    word: Cow<'static, str>,
+    status: Option<u16>,
     outcome: &'static str,
-    took: Duration,
+    blame: Option<Blame>,
+    skipped: Option<&'static str>,
+    times: AttemptTimes,
 }
 
 enum Next {
@@ -147,7 +150,7 @@ impl<'a> Failover<'a> {
         let remaining = self.call.clocks.first_byte.saturating_duration_since(now);
         let deadline = now + if self.queue.is_empty() { remaining } else { remaining / 2 };
         let Some(fetch) = self.translator.images.missing(candidate, self.gateway, deadline) else { return Ok(()) };
-        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+        let mut waiting = Waiting { session, waited: &mut context.outcome.waits.image_fetch };
         let found = waiting.on(self.call.clocks.total, fetch).await?;
         self.translator.images.learn(found, &context.request_id);
         Ok(())
@@ -177,26 +180,25 @@ impl<'a> Failover<'a> {
                 },
             };
             let Some(credential) = candidate.provider.credentials.get(chosen.credential) else { return Ok(Next::Candidate) };
-            let began = Instant::now();
+            let mut times = AttemptTimes::begin(Instant::now());
             tried.token = None;
             let ended = match Box::pin(self.authorise(session, context, candidate, credential, &mut tried)).await {
-                Ok(()) => self.attempt(session, context, candidate, credential, prepared, &tried).await?,
+                Ok(()) => self.attempt(session, context, candidate, credential, prepared, &tried, &mut times).await?,
                 Err(ended) => Err(ended),
             };
             let failure = match ended {
                 Ok(end) => return Ok(Next::End(end)),
                 Err(Ended::ClientGone) => {
-                    let (word, took) = ("client_gone", began.elapsed());
-                    self.record(context, candidate, Mark { credential: &credential.name, word: word.into(), outcome: word, took });
+                    self.record(context, candidate, Mark::client_gone(credential, times));
                     return Ok(Next::End(End::ClientGone));
                 }
                 Err(Ended::Failed(failure)) => *failure,
             };
-            if self.renew(context, candidate, credential, &mut tried, &failure, began) {
+            if self.renew(context, candidate, credential, &mut tried, &failure, times) {
                 again = Some(credential.index);
                 continue;
             }
-            let step = self.learn(context, candidate, credential, &mut tried, failure, began, prepared.same_dialect);
+            let step = self.learn(context, candidate, credential, &mut tried, failure, times, prepared.same_dialect);
             drop(chosen);
             match step {
                 Step::SameKey { after_ms_max, replay } => {
@@ -221,7 +223,7 @@ impl<'a> Failover<'a> {
     async fn enter(&mut self, session: &mut Session, context: &mut Context, candidate: &'a Candidate) -> Result<Option<Permit>, Next> {
         let Some(gate) = self.live.gates.of(candidate.provider.index) else { return Ok(None) };
         let deadline = self.call.clocks.first_byte;
-        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+        let mut waiting = Waiting { session, waited: &mut context.outcome.waits.queue };
         match waiting.on(deadline, gate.enter(deadline)).await {
             Ok(Ok(permit)) => Ok(Some(permit)),
             Err(Interrupt::ClientGone) => Err(Next::End(End::ClientGone)),
@@ -251,7 +253,7 @@ impl<'a> Failover<'a> {
                     return Err(Next::Candidate);
                 }
                 Pick::Cooling { until, stated: true, in_time: true, .. } if last_resort => {
-                    let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+                    let mut waiting = Waiting { session, waited: &mut context.outcome.waits.queue };
                     if waiting.on(until, std::future::pending::<()>()).await == Err(Interrupt::ClientGone) {
                         return Err(Next::End(End::ClientGone));
                     }
@@ -284,7 +286,7 @@ impl<'a> Failover<'a> {
     ) -> Result<(), Ended> {
         let Some(bearer) = self.live.tokens.of(&candidate.provider, credential) else { return Ok(()) };
         let until = self.clocks(candidate, Instant::now()).header;
-        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+        let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
         match waiting.on(until, bearer.token(&self.gateway.pool)).await {
             Ok(Ok(token)) => {
                 tried.token = Some(token);
@@ -304,7 +306,7 @@ impl<'a> Failover<'a> {
         credential: &Credential,
         tried: &mut Tried,
         failure: &Failure,
-        began: Instant,
+        times: AttemptTimes,
     ) -> bool {
         let (Some(bearer), Some(token)) = (self.live.tokens.of(&candidate.provider, credential), &tried.token) else { return false };
         if failure.outcome != Outcome::Fault(FaultKind::Authentication) || tried.renewed == Some(credential.index) {
@@ -312,11 +314,11 @@ impl<'a> Failover<'a> {
         }
         bearer.refused(token);
         tried.renewed = Some(credential.index);
-        let mark = Mark { credential: &credential.name, word: failure.word(), outcome: failure.outcome.label(), took: began.elapsed() };
-        self.record(context, candidate, mark);
+        self.record(context, candidate, Mark::failed(credential, failure, times));
         true
     }
 
+    #[allow(clippy::too_many_arguments, reason = "everything an attempt needs meets here")]
     async fn attempt(
         &mut self,
         session: &mut Session,
@@ -325,6 +327,7 @@ impl<'a> Failover<'a> {
         credential: &'a Credential,
         prepared: &Prepared,
         tried: &Tried,
+        times: &mut AttemptTimes,
     ) -> pingora::Result<Result<End, Ended>> {
         let provider = &candidate.provider;
         let head = Outgoing {
@@ -353,7 +356,8 @@ impl<'a> Failover<'a> {
         let pump = self.call.stream.then(|| pump(self.call.operation, candidate, tried.secret(credential), prepared));
         let used = Used { provider, credential: credential.index, model: &candidate.model };
         let _busy = self.live.lanes.enter(&used);
-        let ready = match attempt.run(session, pump, &mut context.outcome.upstream_wait).await {
+        let waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
+        let ready = match attempt.run(waiting, pump, times).await {
             Ok(ready) => ready,
             Err(ended) => return Ok(Err(ended)),
         };
@@ -372,8 +376,7 @@ impl<'a> Failover<'a> {
             Err(ended) => return Ok(Err(ended)),
         };
         self.live.lanes.success(&used, began, Instant::now());
-        let word = ready.head().status.to_string().into();
-        self.record(context, candidate, Mark { credential: &credential.name, word, outcome: "ok", took: began.elapsed() });
+        self.record(context, candidate, Mark::ok(credential, ready.head().status, *times));
         context.outcome.served_by = Some((provider.name.clone(), candidate.model.clone()));
         context.outcome.losses.clone_from(&prepared.translated.losses);
         commit::answer(session, context, ready, terms, &self.gateway.pool).await.map(Ok)
@@ -388,21 +391,20 @@ impl<'a> Failover<'a> {
         credential: &'a Credential,
         tried: &mut Tried,
         mut failure: Failure,
-        began: Instant,
+        times: AttemptTimes,
         same_dialect: bool,
     ) -> Step {
-        let now = Instant::now();
+        let (began, now) = (times.began, Instant::now());
         redact::failure(&mut failure, tried.secret(credential));
         let fault = failure.attempt_fault();
-        let mark = Mark { credential: &credential.name, word: failure.word(), outcome: failure.outcome.label(), took: began.elapsed() };
-        self.record(context, candidate, mark);
+        self.record(context, candidate, Mark::failed(credential, &failure, times));
         log::info!(
             "{} {}/{} with {}: {}: {}",
             context.request_id,
             candidate.provider.name,
             redact::line(&candidate.model),
             credential.name,
-            failure.word(),
+            failure.status.map_or_else(|| failure.outcome.label().to_owned(), |status| status.to_string()),
             redact::line(failure.for_log())
         );
         let used = Used { provider: &candidate.provider, credential: credential.index, model: &candidate.model };
@@ -472,20 +474,16 @@ impl<'a> Failover<'a> {
         if until >= self.call.clocks.first_byte {
             return Err(Next::Candidate);
         }
-        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+        let mut waiting = Waiting { session, waited: &mut context.outcome.waits.queue };
         match waiting.on(until, std::future::pending::<()>()).await {
             Err(Interrupt::ClientGone) => Err(Next::End(End::ClientGone)),
             _ => Ok(()),
         }
     }
 
-    fn skip(&mut self, context: &mut Context, candidate: &Candidate, skip: Skip, wait: Option<Duration>, why: &str) -> Next {
+    fn skip(&mut self, context: &mut Context, candidate: &Candidate, skip: Skip, wait: Option<Duration>, why: &'static str) -> Next {
         let outcome = Outcome::Skipped(skip);
-        self.record(
-            context,
-            candidate,
-            Mark { credential: "", word: format!("skipped {why}").into(), outcome: outcome.label(), took: Duration::ZERO },
-        );
+        self.record(context, candidate, Mark::skipped(outcome, why));
         self.exhausted.faults.push(AttemptFault { outcome, status: None, retry_after: wait });
         Next::Candidate
     }
@@ -495,11 +493,15 @@ impl<'a> Failover<'a> {
             provider: candidate.provider.name.clone(),
             model: candidate.model.clone(),
             credential: mark.credential.to_owned(),
-            word: mark.word,
+            dialect: candidate.speech().dialect.name(),
+            status: mark.status,
             outcome: mark.outcome,
-            took: mark.took,
+            skipped: mark.skipped,
+            blame: mark.blame,
+            times: mark.times,
+            settled: Instant::now(),
         };
-        self.gateway.telemetry.attempt(&super::finish::attempt(&record));
+        self.gateway.telemetry.attempt(&record);
         context.outcome.attempts.push(record);
     }
 }
@@ -532,13 +534,36 @@ impl Failure {
     pub fn attempt_fault(&self) -> AttemptFault {
         AttemptFault { outcome: self.outcome, status: self.status, retry_after: self.retry_after }
     }
+}
 
-    /// The status, or a word where there was none.
-    #[must_use]
-    pub fn word(&self) -> Cow<'static, str> {
-        match self.status {
-            Some(status) => status.to_string().into(),
-            None => self.outcome.label().into(),
-        }
+impl<'m> Mark<'m> {
+    fn ok(credential: &'m Credential, status: u16, times: AttemptTimes) -> Self {
+        Self { credential: &credential.name, status: Some(status), outcome: "ok", blame: None, skipped: None, times }
+    }
+
+    fn failed(credential: &'m Credential, failure: &Failure, times: AttemptTimes) -> Self {
+        let (outcome, blame) = (failure.outcome.label(), Some(blame(failure.outcome)));
+        Self { credential: &credential.name, status: failure.status, outcome, blame, skipped: None, times }
+    }
+
+    fn client_gone(credential: &'m Credential, times: AttemptTimes) -> Self {
+        let (outcome, blame) = ("client_gone", Some(Blame::Client));
+        Self { credential: &credential.name, status: None, outcome, blame, skipped: None, times }
+    }
+
+    fn skipped(outcome: Outcome, why: &'static str) -> Self {
+        let times = AttemptTimes::begin(Instant::now());
+        Self { credential: "", status: None, outcome: outcome.label(), blame: Some(blame(outcome)), skipped: Some(why), times }
+    }
+}
+
+/// Whose fault a failure was, as far as one attempt can tell.
+#[must_use]
+pub fn blame(outcome: Outcome) -> Blame {
+    match outcome {
+        Outcome::Skipped(Skip::Busy | Skip::NoCredential) | Outcome::Token | Outcome::Fault(FaultKind::Authentication) => Blame::Gateway,
+        Outcome::Skipped(Skip::Unfit) => Blame::Client,
+        _ if outcome.scope() == verdict::Scope::Request => Blame::Client,
+        _ => Blame::Provider,
     }
 }

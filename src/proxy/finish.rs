@@ -1,72 +1,71 @@
 //! The end of a request: told once, on every path.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use pingora_proxy::Session;
 
 use super::Gateway;
-use super::attempt::AttemptRecord;
 use super::context::Context;
 use super::redact;
-use crate::telemetry::event::{self, AttemptFinished, RequestFinished, Served};
+use crate::telemetry::event::{self, Labels, RequestRecord};
 use crate::telemetry::trace;
 
 /// The status of a request whose client left before one was sent (nginx's convention).
 const CLIENT_GONE: u16 = 499;
+/// What a header may say as a label, in bytes.
+const LABEL_BYTES: usize = 128;
 
 /// Reports a finished request. Health checks are not requests.
-pub fn report(gateway: &Gateway, session: &Session, error: Option<&pingora::Error>, context: &Context) {
+pub fn report(gateway: &Gateway, session: &Session, error: Option<&pingora::Error>, context: &mut Context) {
     if context.endpoint == "health" {
         return;
     }
-    let outcome = &context.outcome;
-    let attempts: Vec<AttemptFinished<'_>> = outcome.attempts.iter().map(attempt).collect();
-    let traceparent = session.req_header().headers.get("traceparent").and_then(|value| value.to_str().ok());
-    let trace = traceparent.and_then(trace::parse);
-    let status = if outcome.status == 0 { CLIENT_GONE } else { outcome.status };
-    let total = context.started.elapsed();
-    gateway.telemetry.request(&RequestFinished {
-        request_id: &context.request_id,
-        trace: trace.as_ref(),
-        client: context.client.as_deref(),
-        client_address: session.client_addr().and_then(|address| Some(address.as_inet()?.ip().to_canonical())),
-        dialect: context.dialect.name(),
-        endpoint: context.endpoint,
-        asked_model: &outcome.asked_model,
-        served: outcome.attempts.iter().rfind(|record| !record.credential.is_empty()).map(served),
-        status,
-        stream: outcome.stream,
-        outcome: how_it_ended(context, status, error),
-        error_code: outcome.error_code.as_deref(),
-        attempts: &attempts,
-        usage: outcome.usage,
-        losses: &outcome.losses,
-        request_bytes: outcome.bytes_in,
-        response_bytes: session.body_bytes_sent() as u64,
-        own_us: micros(total.saturating_sub(outcome.upstream_wait)),
-        first_content_us: outcome.first_content.map(micros),
-        total_us: micros(total),
-    });
-    if let Some(why) = outcome.error_log.as_deref().or(error.map(|_| "the connection to the client broke")) {
+    let status = if context.outcome.status == 0 { CLIENT_GONE } else { context.outcome.status };
+    if let Some(why) = context.outcome.error_log.as_deref().or(error.map(|_| "the connection to the client broke")) {
         log::info!("{} ended with {status}: {}", context.request_id, redact::line(why));
     }
+    gateway.telemetry.request(record(session, error, context, status));
 }
 
-/// An attempt, as telemetry knows it.
-#[must_use]
-pub fn attempt(record: &AttemptRecord) -> AttemptFinished<'_> {
-    AttemptFinished {
-        provider: &record.provider,
-        model: &record.model,
-        credential: &record.credential,
-        status: record.word.parse().ok(),
-        outcome: record.outcome,
-        took_us: micros(record.took),
+/// Moves what happened out of the context: nothing comes after this.
+fn record(session: &Session, error: Option<&pingora::Error>, context: &mut Context, status: u16) -> RequestRecord {
+    let ended = Instant::now();
+    let how = how_it_ended(context, status, error);
+    let headers = &session.req_header().headers;
+    let outcome = std::mem::take(&mut context.outcome);
+    RequestRecord {
+        request_id: std::mem::take(&mut context.request_id),
+        started: context.started,
+        started_at: SystemTime::now() - ended.saturating_duration_since(context.started),
+        ended,
+        trace: headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace::parse),
+        client: context.client.take(),
+        client_address: session.client_addr().and_then(|address| Some(address.as_inet()?.ip().to_canonical())),
+        labels: labels(&context.live.snapshot.observability.prometheus_labels, headers),
+        dialect: context.dialect.name(),
+        endpoint: context.endpoint,
+        asked_model: outcome.asked_model,
+        status,
+        stream: outcome.stream,
+        outcome: how,
+        error_code: outcome.error_code,
+        attempts: outcome.attempts,
+        upstream_request_id: outcome.upstream_request_id,
+        usage: outcome.usage,
+        finish_reason: outcome.finish_reason,
+        losses: outcome.losses,
+        request_bytes: outcome.bytes_in,
+        response_bytes: session.body_bytes_sent() as u64,
+        chunks: outcome.chunks,
+        first_content: outcome.first_content,
+        waits: outcome.waits,
     }
 }
 
-fn served(record: &AttemptRecord) -> Served<'_> {
-    Served { provider: &record.provider, model: &record.model, credential: &record.credential }
+fn labels(names: &Arc<[Box<str>]>, headers: &http::HeaderMap) -> Labels {
+    let said = |name: &str| Some(redact::cut(headers.get(name)?.to_str().ok()?.trim(), LABEL_BYTES).into());
+    Labels { names: names.clone(), values: names.iter().map(|name| said(name)).collect() }
 }
 
 fn how_it_ended(context: &Context, status: u16, error: Option<&pingora::Error>) -> event::Outcome {
@@ -75,11 +74,7 @@ fn how_it_ended(context: &Context, status: u16, error: Option<&pingora::Error>) 
         return event::Outcome::ClientGone;
     }
     if outcome.error_code.is_some() || status >= 400 {
-        return event::Outcome::Error;
+        return if outcome.attempts.is_empty() { event::Outcome::Refused } else { event::Outcome::Error };
     }
     if error.is_some() { event::Outcome::ClientGone } else { event::Outcome::Ok }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -6,8 +6,8 @@ use heliostat_filters::fault::Fault;
 use heliostat_filters::loss::Loss;
 use pingora::http::ResponseHeader;
 
-use super::attempt::AttemptRecord;
 use super::context::Context;
+use crate::telemetry::event::AttemptRecord;
 use crate::upstream::head::Head;
 use crate::upstream::retry_after as wait;
 
@@ -88,10 +88,10 @@ pub fn retry_after(head: &Head, fault: &Fault) -> Option<Duration> {
 
 /// `openai/gpt-4o#OPENAI_KEY_PRIMARY;529;12ms`; without a slash where the model is not known.
 fn attempt(record: &AttemptRecord) -> String {
-    let AttemptRecord { provider, model, credential, word, took, .. } = record;
+    let AttemptRecord { provider, model, credential, .. } = record;
     let hash = if credential.is_empty() { "" } else { "#" };
     let slash = if model.is_empty() { "" } else { "/" };
-    format!("{provider}{slash}{model}{hash}{credential};{word};{}ms", took.as_millis())
+    format!("{provider}{slash}{model}{hash}{credential};{};{}ms", record.word(), record.took().as_millis())
 }
 
 fn loss(loss: &Loss) -> String {

@@ -176,7 +176,7 @@ async fn gather(
     out: &mut BytesMut,
     until: Instant,
 ) -> Result<(), Interrupt> {
-    let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+    let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
     let mut next = unless_cut(waiting.on(until, streaming.lease.connection.next_body())).await?;
     let now = Instant::now();
     let mut gathered = 0;
@@ -240,7 +240,7 @@ pub async fn remainder(session: &mut Session, context: &mut Context, rest: Rest,
     let Rest { mut lease, mut tail } = rest;
     loop {
         let until = clocks.total.min(Instant::now() + clocks.stall);
-        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+        let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
         match unless_cut(waiting.on(until, lease.connection.next_body())).await {
             Ok(Ok(Some(piece))) => {
                 tail.push(&piece);
@@ -296,6 +296,6 @@ pub fn unsized_body(session: &mut Session, header: &mut pingora::http::ResponseH
 /// # Errors
 /// None in practice.
 pub fn own_time(header: &mut pingora::http::ResponseHeader, context: &Context) -> pingora::Result<()> {
-    let own = context.started.elapsed().saturating_sub(context.outcome.upstream_wait);
+    let own = context.started.elapsed().saturating_sub(context.outcome.waits.total());
     header.insert_header("x-heliostat-own-us", own.as_micros().to_string())
 }

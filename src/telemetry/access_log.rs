@@ -1,7 +1,7 @@
 //! The access log: one JSON object per line and request.
 //!
-//! Fields, stable: `time` (RFC 3339, of the end), `request_id`, `trace_id`, `span_id`, `client`, `client_address`, `dialect`, `endpoint`,
-//! `asked_model`, `provider`, `model`, `credential` (its name), `status`, `stream`, `outcome` (`ok`, `error`, `client_gone`),
+//! Fields, stable: `time` (RFC 3339, of the end), `request_id`, `trace_id`, `span_id`, `client`, `client_address`, `labels` {header: value}, `dialect`, `endpoint`,
+//! `asked_model`, `provider`, `model`, `credential` (its name), `status`, `stream`, `outcome` (`ok`, `error`, `refused`, `client_gone`),
 //! `error_code`, `attempts` [{`provider`, `model`, `credential`, `status`, `outcome`, `took_us`}], `usage` {`prompt_tokens`,
 //! `completion_tokens`, `cached_tokens`, `cache_write_tokens`, `reasoning_tokens`}, `losses` [text] with `losses_total`,
 //! `request_bytes`, `response_bytes`, `own_us`, `first_content_us`, `total_us`. What is not known is left out. No prompt, no
@@ -9,19 +9,18 @@
 
 use std::io::{BufWriter, Write};
 use std::net::IpAddr;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
 use prometheus::IntCounter;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::event::{AttemptFinished, RequestFinished};
+use super::event::{AttemptRecord, Labels, RequestRecord, micros};
+use super::queue::Message;
 use super::timestamp::rfc3339;
 
-/// Lines that may wait for a slow reader of the log; more are dropped and counted.
-const QUEUE: usize = 8_192;
 /// How long lines are gathered before they are written.
 const REST: Duration = Duration::from_millis(5);
 /// Names come from clients: longer ones are cut.
@@ -29,53 +28,13 @@ const NAME_BYTES_MAX: usize = 256;
 /// So many losses are listed; `losses_total` counts all.
 const LOSSES_MAX: usize = 32;
 
-/// The log: a bounded queue, emptied by a thread of its own. Never blocks the one who writes.
-pub(super) struct AccessLog {
-    queue: SyncSender<Message>,
-    dropped: IntCounter,
-}
+/// The name of this sink in `heliostat_telemetry_dropped_total`.
+pub(super) const SINK: &str = "access_log";
 
-enum Message {
-    Line(Vec<u8>),
-    Flush(SyncSender<()>),
-}
-
-impl AccessLog {
-    pub(super) fn start(out: impl Write + Send + 'static, dropped: IntCounter) -> std::io::Result<Self> {
-        let (queue, lines) = sync_channel(QUEUE);
-        let lost = dropped.clone();
-        std::thread::Builder::new().name("access-log".into()).spawn(move || write_all(&lines, out, &lost))?;
-        Ok(Self { queue, dropped })
-    }
-
-    pub(super) fn request(&self, event: &RequestFinished<'_>) {
-        let line = serde_json::to_vec(&Line::of(event, SystemTime::now()));
-        let sent = line.is_ok_and(|mut line| {
-            line.push(b'\n');
-            self.queue.try_send(Message::Line(line)).is_ok()
-        });
-        if !sent {
-            self.dropped.inc();
-        }
-    }
-
-    pub(super) fn flush(&self, patience: Duration) {
-        let (done, wait) = sync_channel(1);
-        let until = std::time::Instant::now() + patience;
-        let mut message = Message::Flush(done);
-        // A full queue is being emptied: offer again until there is room or patience ends.
-        while let Err(TrySendError::Full(back)) = self.queue.try_send(message) {
-            if std::time::Instant::now() >= until {
-                return log::warn!("the access log's reader is too slow: lines still queued at the stop are lost");
-            }
-            message = back;
-            std::thread::yield_now();
-        }
-        let rest = until.saturating_duration_since(std::time::Instant::now());
-        if wait.recv_timeout(rest) == Err(RecvTimeoutError::Timeout) {
-            log::warn!("the access log could not be written out in time: lines still queued at the stop are lost");
-        }
-    }
+/// Starts the log's thread.
+pub(super) fn start(records: Receiver<Message>, out: impl Write + Send + 'static, dropped: IntCounter) -> std::io::Result<()> {
+    std::thread::Builder::new().name("access-log".into()).spawn(move || write_all(&records, out, &dropped))?;
+    Ok(())
 }
 
 /// The thread's work: writes what is queued, hands it on, and rests for a moment. A resting thread need not be woken, so a busy gateway
@@ -100,7 +59,7 @@ fn write_all(lines: &Receiver<Message>, out: impl Write, dropped: &IntCounter) {
 /// Writes a line, or answers a flush. Returns how many lines were lost.
 fn write_one(out: &mut impl Write, message: Message) -> u64 {
     match message {
-        Message::Line(line) => u64::from(out.write_all(&line).is_err()),
+        Message::Record(record) => u64::from(write_line(out, &record).is_err()),
         Message::Flush(done) => {
             let lost = u64::from(out.flush().is_err());
             // One who no longer waits needs no answer.
@@ -108,6 +67,11 @@ fn write_one(out: &mut impl Write, message: Message) -> u64 {
             lost
         }
     }
+}
+
+fn write_line(out: &mut impl Write, record: &RequestRecord) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *out, &Line::of(record))?;
+    out.write_all(b"\n")
 }
 
 /// A line's fields, in their order.
@@ -123,6 +87,8 @@ struct Line<'a> {
     client: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_address: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Sent::is_empty")]
+    labels: Sent<'a>,
     dialect: &'a str,
     endpoint: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -154,6 +120,21 @@ struct Line<'a> {
     total_us: u64,
 }
 
+/// Labels as a map.
+struct Sent<'a>(&'a Labels);
+
+impl Sent<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.sent().next().is_none()
+    }
+}
+
+impl Serialize for Sent<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.sent())
+    }
+}
+
 #[derive(Serialize)]
 struct Attempt<'a> {
     provider: &'a str,
@@ -181,41 +162,49 @@ struct Tokens {
 }
 
 impl<'a> Line<'a> {
-    fn of(event: &RequestFinished<'a>, time: SystemTime) -> Self {
+    fn of(record: &'a RequestRecord) -> Self {
+        let served = record.served();
         Self {
-            time: rfc3339(time),
-            request_id: event.request_id,
-            trace_id: event.trace.map(|trace| trace.trace_id().to_string()),
-            span_id: event.trace.map(|trace| trace.span_id().to_string()),
-            client: event.client,
-            client_address: event.client_address,
-            dialect: event.dialect,
-            endpoint: event.endpoint,
-            asked_model: cut(event.asked_model),
-            provider: event.served.map(|served| served.provider),
-            model: event.served.map(|served| cut(served.model)),
-            credential: event.served.map(|served| served.credential),
-            status: event.status,
-            stream: event.stream,
-            outcome: event.outcome.as_str(),
-            error_code: event.error_code.map(cut),
-            attempts: event.attempts.iter().map(Attempt::of).collect(),
-            usage: Tokens::of(&event.usage),
-            losses: event.losses.iter().take(LOSSES_MAX).map(loss).collect(),
-            losses_total: event.losses.len(),
-            request_bytes: event.request_bytes,
-            response_bytes: event.response_bytes,
-            own_us: event.own_us,
-            first_content_us: event.first_content_us,
-            total_us: event.total_us,
+            time: rfc3339(record.started_at + record.ended.saturating_duration_since(record.started)),
+            request_id: &record.request_id,
+            trace_id: record.trace.as_ref().map(|trace| trace.trace_id().to_string()),
+            span_id: record.trace.as_ref().map(|trace| trace.span_id().to_string()),
+            client: record.client.as_deref(),
+            client_address: record.client_address,
+            labels: Sent(&record.labels),
+            dialect: record.dialect,
+            endpoint: record.endpoint,
+            asked_model: cut(&record.asked_model),
+            provider: served.map(|served| &*served.provider),
+            model: served.map(|served| cut(&served.model)),
+            credential: served.map(|served| &*served.credential),
+            status: record.status,
+            stream: record.stream,
+            outcome: record.outcome.as_str(),
+            error_code: record.error_code.as_deref().map(cut),
+            attempts: record.attempts.iter().map(Attempt::of).collect(),
+            usage: Tokens::of(&record.usage),
+            losses: record.losses.iter().take(LOSSES_MAX).map(loss).collect(),
+            losses_total: record.losses.len(),
+            request_bytes: record.request_bytes,
+            response_bytes: record.response_bytes,
+            own_us: record.own_us(),
+            first_content_us: record.first_content.map(|at| record.us(at)),
+            total_us: record.total_us(),
         }
     }
 }
 
 impl<'a> Attempt<'a> {
-    fn of(attempt: &AttemptFinished<'a>) -> Self {
-        let AttemptFinished { provider, model, credential, status, outcome, took_us } = *attempt;
-        Self { provider, model: cut(model), credential, status, outcome, took_us }
+    fn of(attempt: &'a AttemptRecord) -> Self {
+        Self {
+            provider: &attempt.provider,
+            model: cut(&attempt.model),
+            credential: &attempt.credential,
+            status: attempt.status,
+            outcome: attempt.outcome,
+            took_us: micros(attempt.took()),
+        }
     }
 }
 

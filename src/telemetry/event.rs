@@ -1,30 +1,43 @@
-//! What the proxy reports. Plain data, borrowed from the request that ends.
+//! What the proxy reports: one record of each request, whatever became of it. The log, the metrics and the spans are made of it and of
+//! nothing else.
+//!
+//! It is filled while the request lives (its names are moved in, not copied), made final once, and then shared: [`super::Telemetry`]
+//! counts it and hands it to the sinks' queues. Moments are [`Instant`]s; [`RequestRecord::us`] gives the microseconds since the start.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
 use opentelemetry::trace::SpanContext;
 
-/// A request ended.
+/// A request that ended.
 #[derive(Debug, Clone)]
-pub struct RequestFinished<'a> {
-    /// As in `x-request-id`.
-    pub request_id: &'a str,
+pub struct RequestRecord {
+    /// As in `x-request-id`: the client's, or one of ours.
+    pub request_id: String,
+    /// When its head had been read.
+    pub started: Instant,
+    /// The same by the clock on the wall.
+    pub started_at: SystemTime,
+    /// When it was over.
+    pub ended: Instant,
     /// The caller's trace, from `traceparent`.
-    pub trace: Option<&'a SpanContext>,
+    pub trace: Option<SpanContext>,
     /// The name of the client key it came with.
-    pub client: Option<&'a str>,
+    pub client: Option<String>,
     /// Where it came from; behind a configured balancer, what that says.
     pub client_address: Option<IpAddr>,
+    /// What the headers named by `observability.prometheus_labels` said.
+    pub labels: Labels,
     /// The client's dialect: `openai`.
     pub dialect: &'static str,
-    /// The endpoint's pattern: `/v1/chat/completions`. Never the raw path.
+    /// The endpoint's name: `chat`. Never the raw path.
     pub endpoint: &'static str,
-    /// What the client asked for, as it wrote it; empty if it was not read.
-    pub asked_model: &'a str,
-    /// Who answered; if nobody did, who was tried last.
-    pub served: Option<Served<'a>>,
+    /// What the client asked for, as it wrote it, cut to a sane length; empty if it was not read.
+    pub asked_model: String,
     /// HTTP status sent to the client; 499 if it left before one was.
     pub status: u16,
     /// Whether it was a stream.
@@ -32,34 +45,87 @@ pub struct RequestFinished<'a> {
     /// How it ended.
     pub outcome: Outcome,
     /// The `code` of the error the client got.
-    pub error_code: Option<&'a str>,
-    /// Every attempt, in order.
-    pub attempts: &'a [AttemptFinished<'a>],
-    /// Tokens, as far as the upstream said.
+    pub error_code: Option<String>,
+    /// Every attempt and every skipped candidate, in order. The last one that is no skip is the one that answered, if any did.
+    pub attempts: Vec<AttemptRecord>,
+    /// The provider's own id of the request it answered.
+    pub upstream_request_id: Option<String>,
+    /// Tokens, as far as the provider said.
     pub usage: Usage,
+    /// Why the model stopped, in OpenAI's words; `None` if nobody said.
+    pub finish_reason: Option<&'static str>,
     /// What a translation could not carry, of request and reply.
-    pub losses: &'a [Loss],
+    pub losses: Vec<Loss>,
     /// Body bytes from the client.
     pub request_bytes: u64,
     /// Body bytes to the client.
     pub response_bytes: u64,
-    /// Time spent in Heliostat itself, in microseconds.
-    pub own_us: u64,
-    /// From the request's start to the first content sent to the client, in microseconds.
-    pub first_content_us: Option<u64>,
-    /// From the request's start to its end, in microseconds.
-    pub total_us: u64,
+    /// Pieces that a stream came in from the provider.
+    pub chunks: u64,
+    /// When the first content was there for the client.
+    pub first_content: Option<Instant>,
+    /// Where the time went that was not our own.
+    pub waits: Waits,
 }
 
-/// Who answered.
-#[derive(Debug, Clone, Copy)]
-pub struct Served<'a> {
+/// Time spent waiting for others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// For the client: to send its body, to take what is written to it.
+    pub client: Duration,
+    /// For a place at a bounded provider, for the end of a cool-down, between retries.
+    pub queue: Duration,
+    /// For images that the request names by URL.
+    pub image_fetch: Duration,
+    /// For providers.
+    pub upstream: Duration,
+}
+
+/// What some request headers said: labels of series, attributes of spans and lines.
+#[derive(Debug, Clone, Default)]
+pub struct Labels {
+    /// The headers' names, as configured.
+    pub names: Arc<[Box<str>]>,
+    /// What each said, cut to a sane length; `None` where it was not sent. As many as there are names.
+    pub values: Vec<Option<Box<str>>>,
+}
+
+/// An attempt, or a candidate that was skipped.
+#[derive(Debug, Clone)]
+pub struct AttemptRecord {
     /// The provider.
-    pub provider: &'a str,
+    pub provider: String,
     /// The model's name at the provider.
-    pub model: &'a str,
-    /// The credential's name.
-    pub credential: &'a str,
+    pub model: String,
+    /// The credential's name; empty if the candidate was skipped.
+    pub credential: String,
+    /// The provider's dialect for this model.
+    pub dialect: &'static str,
+    /// The upstream's status, if it gave one, or the one that an error inside its 200 stands for.
+    pub status: Option<u16>,
+    /// The verdict: `ok`, `client_gone`, or the failure's label.
+    pub outcome: &'static str,
+    /// Why a candidate was skipped.
+    pub skipped: Option<&'static str>,
+    /// Whose fault a failure was; `None` of a success.
+    pub blame: Option<Blame>,
+    /// When what happened.
+    pub times: AttemptTimes,
+    /// When it was known how it went: its answer may be committed, or it failed.
+    pub settled: Instant,
+}
+
+/// The moments of an attempt; `None` where it did not come so far.
+#[derive(Debug, Clone, Copy)]
+pub struct AttemptTimes {
+    /// It began.
+    pub began: Instant,
+    /// It had a connection.
+    pub connected: Option<Instant>,
+    /// The head of the answer was there.
+    pub header: Option<Instant>,
+    /// The first content was there; of a whole reply, all of it.
+    pub first_content: Option<Instant>,
 }
 
 /// How a request ended.
@@ -67,27 +133,23 @@ pub struct Served<'a> {
 pub enum Outcome {
     /// Answered in full.
     Ok,
-    /// Answered with an error, or broken off by one.
+    /// Answered with an error after an attempt, or broken off by one.
     Error,
+    /// Answered by the gateway itself: the request is wrong, not allowed, or beyond a bound.
+    Refused,
     /// The client left before the end.
     ClientGone,
 }
 
-/// An attempt ended.
-#[derive(Debug, Clone, Copy)]
-pub struct AttemptFinished<'a> {
-    /// The provider.
-    pub provider: &'a str,
-    /// The model's name at the provider.
-    pub model: &'a str,
-    /// The credential's name; empty if the candidate was skipped.
-    pub credential: &'a str,
-    /// The upstream's status, if it gave one.
-    pub status: Option<u16>,
-    /// `ok`, `client_gone`, or the failure's label.
-    pub outcome: &'static str,
-    /// How long it took, in microseconds.
-    pub took_us: u64,
+/// Whose fault it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The request is wrong, or its sender left.
+    Client,
+    /// Ours: a bound was reached, or something went wrong here.
+    Gateway,
+    /// The provider's, or that of the way to it.
+    Provider,
 }
 
 /// How a credential stands, for the gauge `heliostat_credential_state`.
@@ -101,14 +163,106 @@ pub enum CredentialState {
     Off,
 }
 
+impl RequestRecord {
+    /// Who answered; if nobody did, who was tried last.
+    #[must_use]
+    pub fn served(&self) -> Option<&AttemptRecord> {
+        self.attempts.iter().rfind(|attempt| attempt.skipped.is_none())
+    }
+
+    /// Microseconds from the start to `moment`.
+    #[must_use]
+    pub fn us(&self, moment: Instant) -> u64 {
+        micros(moment.saturating_duration_since(self.started))
+    }
+
+    /// All of it, in microseconds.
+    #[must_use]
+    pub fn total_us(&self) -> u64 {
+        self.us(self.ended)
+    }
+
+    /// What Heliostat itself took: all but the waits, in microseconds.
+    #[must_use]
+    pub fn own_us(&self) -> u64 {
+        self.total_us().saturating_sub(micros(self.waits.total()))
+    }
+
+    /// Whose fault it was that the client did not get what it asked for; `None` if it did.
+    #[must_use]
+    pub fn blame(&self) -> Option<Blame> {
+        match self.outcome {
+            Outcome::Ok => None,
+            Outcome::ClientGone => Some(Blame::Client),
+            Outcome::Refused if self.status < 500 => Some(Blame::Client),
+            Outcome::Refused => Some(Blame::Gateway),
+            Outcome::Error => Some(self.attempts.last().and_then(|attempt| attempt.blame).unwrap_or(Blame::Provider)),
+        }
+    }
+}
+
+impl AttemptRecord {
+    /// The status, or a word where there was none: as in `x-heliostat-attempts`.
+    #[must_use]
+    pub fn word(&self) -> Cow<'static, str> {
+        match (self.skipped, self.status) {
+            (Some(why), _) => format!("skipped {why}").into(),
+            (None, Some(status)) => status.to_string().into(),
+            (None, None) => self.outcome.into(),
+        }
+    }
+
+    /// How long it took until it was known how it went.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        self.settled.saturating_duration_since(self.times.began)
+    }
+}
+
+impl AttemptTimes {
+    /// Of an attempt that begins now.
+    #[must_use]
+    pub const fn begin(began: Instant) -> Self {
+        Self { began, connected: None, header: None, first_content: None }
+    }
+}
+
+impl Waits {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        self.client + self.queue + self.image_fetch + self.upstream
+    }
+}
+
+impl Labels {
+    /// Those that were sent, with their names.
+    pub fn sent(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.names.iter().zip(&self.values).filter_map(|(name, value)| Some((&**name, value.as_deref()?)))
+    }
+}
+
 impl Outcome {
-    /// The word in the access log.
+    /// The word in logs, metrics and spans.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Error => "error",
+            Self::Refused => "refused",
             Self::ClientGone => "client_gone",
+        }
+    }
+}
+
+impl Blame {
+    /// The word in logs, metrics and spans.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Gateway => "gateway",
+            Self::Provider => "provider",
         }
     }
 }
@@ -123,4 +277,10 @@ impl CredentialState {
             Self::Off => 2,
         }
     }
+}
+
+/// Whole microseconds.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -8,7 +8,7 @@ use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result, TextEncoder, exponential_buckets,
 };
 
-use super::event::{AttemptFinished, CredentialState, Outcome, RequestFinished};
+use super::event::{AttemptRecord, CredentialState, Outcome, RequestRecord};
 use super::known::KnownModels;
 
 /// Whole requests, in seconds.
@@ -24,8 +24,8 @@ pub(super) struct Metrics {
     registry: Registry,
     pub(super) known: KnownModels,
     pub(super) in_flight: IntGauge,
-    pub(super) access_log_dropped: IntCounter,
     pub(super) body_bytes: IntGauge,
+    dropped: IntCounterVec,
     rejected: IntCounterVec,
     requests: IntCounterVec,
     attempts: IntCounterVec,
@@ -55,7 +55,7 @@ impl Metrics {
         Ok(Self {
             known: KnownModels::default(),
             in_flight: gauge(&all, "requests_in_flight", "Requests under way")?,
-            access_log_dropped: counter(&all, "access_log_dropped_total", "Access-log lines lost to a slow or broken output")?,
+            dropped: counters(&all, "telemetry_dropped_total", "Records lost to a slow or broken sink", &["sink"])?,
             body_bytes: gauge(&all, "body_bytes_in_flight", "Memory held for request bodies")?,
             rejected: counters(&all, "rejected_total", "Requests refused for a bound of the gateway's own", &["reason"])?,
             requests: counters(&all, "requests_total", "Requests", &["endpoint", "provider", "model", "status", "stream"])?,
@@ -75,21 +75,21 @@ impl Metrics {
         })
     }
 
-    pub(super) fn request(&self, event: &RequestFinished<'_>) {
-        let (provider, model) = event.served.map_or(("", ""), |served| (served.provider, served.model));
+    pub(super) fn request(&self, event: &RequestRecord) {
+        let (provider, model) = event.served().map_or(("", ""), |served| (&*served.provider, &*served.model));
         let model = self.label(provider, model, event.outcome == Outcome::Ok && event.status < 300);
         let lane = [provider, model];
         let stream = if event.stream { "true" } else { "false" };
         self.requests.with_label_values(&[event.endpoint, provider, model, &event.status.to_string(), stream]).inc();
-        self.duration.with_label_values(&lane).observe(seconds(event.total_us));
-        if let Some(first) = event.first_content_us {
-            self.first_content.with_label_values(&lane).observe(seconds(first));
+        self.duration.with_label_values(&lane).observe(seconds(event.total_us()));
+        if let Some(first) = event.first_content {
+            self.first_content.with_label_values(&lane).observe(seconds(event.us(first)));
         }
         #[allow(clippy::cast_precision_loss)] // Microseconds of a request are far below 2^53.
-        self.own_time.with_label_values(&[event.endpoint]).observe(event.own_us as f64);
+        self.own_time.with_label_values(&[event.endpoint]).observe(event.own_us() as f64);
         self.tokens(lane, &event.usage);
         self.failover(event);
-        for loss in event.losses {
+        for loss in &event.losses {
             self.losses.with_label_values(&[loss.kind.as_str(), event.dialect]).inc();
         }
         if event.outcome == Outcome::ClientGone {
@@ -97,9 +97,14 @@ impl Metrics {
         }
     }
 
-    pub(super) fn attempt(&self, event: &AttemptFinished<'_>) {
-        let model = self.label(event.provider, event.model, event.outcome == "ok");
-        self.attempts.with_label_values(&[event.provider, model, event.credential, event.outcome]).inc();
+    pub(super) fn attempt(&self, event: &AttemptRecord) {
+        let model = self.label(&event.provider, &event.model, event.outcome == "ok");
+        self.attempts.with_label_values(&[&*event.provider, model, &event.credential, event.outcome]).inc();
+    }
+
+    /// The counter of what a sink lost.
+    pub(super) fn dropped(&self, sink: &str) -> IntCounter {
+        self.dropped.with_label_values(&[sink])
     }
 
     pub(super) fn rejected(&self, reason: &'static str) {
@@ -157,11 +162,11 @@ impl Metrics {
     }
 
     /// A failover: the last attempt answered, and went to another candidate than the first.
-    fn failover(&self, event: &RequestFinished<'_>) {
-        let (Some(first), Some(served)) = (event.attempts.first(), event.served) else { return };
-        let moved = (first.provider, first.model) != (served.provider, served.model);
-        if moved && event.attempts.last().is_some_and(|last| last.outcome == "ok") {
-            self.failovers.with_label_values(&[first.provider, served.provider]).inc();
+    fn failover(&self, event: &RequestRecord) {
+        let (Some(first), Some(served)) = (event.attempts.first(), event.served()) else { return };
+        let moved = (&first.provider, &first.model) != (&served.provider, &served.model);
+        if moved && served.outcome == "ok" {
+            self.failovers.with_label_values(&[&first.provider, &served.provider]).inc();
         }
     }
 }

@@ -1,25 +1,32 @@
-//! What happened, told once: the proxy reports typed events, and sinks turn them into metrics and access-log lines.
+//! What happened, told once: the proxy reports typed records, and sinks turn them into metrics, log lines and spans.
 //!
-//! A new sink is a new listener to these events, not a new call in the proxy. Nothing here ever blocks a request.
+//! Metrics are counted where the request ends. Any other sink has a thread of its own and a bounded queue before it: nothing here ever
+//! blocks a request.
 
 mod access_log;
 pub mod event;
 mod known;
 mod metrics;
+mod queue;
 mod timestamp;
 pub mod trace;
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use self::access_log::AccessLog;
-use self::event::{AttemptFinished, CredentialState, RequestFinished};
+use arc_swap::ArcSwap;
+
+use self::event::{AttemptRecord, CredentialState, RequestRecord};
 use self::metrics::Metrics;
+pub use self::queue::Message;
+use self::queue::Queue;
 
 /// Every sink. One for the process, shared.
 pub struct Telemetry {
     metrics: Metrics,
-    access_log: AccessLog,
+    queues: ArcSwap<Vec<Arc<Queue>>>,
 }
 
 impl Telemetry {
@@ -36,9 +43,19 @@ impl Telemetry {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_access_log(out: impl Write + Send + 'static) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let metrics = Metrics::new()?;
-        let access_log = AccessLog::start(out, metrics.access_log_dropped.clone())?;
-        Ok(Self { metrics, access_log })
+        let telemetry = Self { metrics: Metrics::new()?, queues: ArcSwap::default() };
+        access_log::start(telemetry.add_sink(access_log::SINK), out, telemetry.metrics.dropped(access_log::SINK))?;
+        Ok(telemetry)
+    }
+
+    /// Adds a sink, and returns its end of the queue to it: every record from now on. What does not fit into the queue is counted in
+    /// `heliostat_telemetry_dropped_total{sink}`.
+    #[must_use]
+    pub fn add_sink(&self, sink: &'static str) -> Receiver<Message> {
+        let (queue, receiver) = Queue::new(sink, self.metrics.dropped(sink));
+        let queue = Arc::new(queue);
+        self.queues.rcu(|queues| queues.iter().cloned().chain([queue.clone()]).collect::<Vec<_>>());
+        receiver
     }
 
     /// Names a model of the configuration, so that it has a label of its own even before it answered.
@@ -52,14 +69,17 @@ impl Telemetry {
     }
 
     /// A request ended, in whatever way. Runs once for each.
-    pub fn request(&self, event: &RequestFinished<'_>) {
-        self.metrics.request(event);
-        self.access_log.request(event);
+    pub fn request(&self, record: RequestRecord) {
+        self.metrics.request(&record);
+        let record = Arc::new(record);
+        for queue in self.queues.load().iter() {
+            queue.offer(&record);
+        }
     }
 
     /// An attempt ended. Runs once for each, as it ends.
-    pub fn attempt(&self, event: &AttemptFinished<'_>) {
-        self.metrics.attempt(event);
+    pub fn attempt(&self, record: &AttemptRecord) {
+        self.metrics.attempt(record);
     }
 
     /// A request was refused for a bound of the gateway's own; `reason` is the code its client got.
@@ -88,9 +108,11 @@ impl Telemetry {
         self.metrics.render()
     }
 
-    /// Waits until every line of the access log so far is written, at most for `patience`. Runs once at the end of a drain.
+    /// Waits until the sinks have handed on every record so far, at most for `patience` each. Runs once at the end of a drain.
     pub fn flush(&self, patience: Duration) {
-        self.access_log.flush(patience);
+        for queue in self.queues.load().iter() {
+            queue.flush(patience);
+        }
     }
 }
 

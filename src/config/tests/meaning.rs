@@ -34,10 +34,10 @@ fn json_with_a_bound_and_observability() {
     let openai = provider(&snapshot, "openai");
     assert_eq!(openai.concurrency, Some(Concurrency { limit: 32, queue: 320, queue_ms: 1_000 }));
     assert_eq!(openai.credentials[0].models, Some(vec![ModelPattern::Exact("gpt-4o-mini".to_owned())]));
-    let observability = snapshot.observability.as_ref().unwrap();
-    assert_eq!(observability.prometheus_labels, ["x-team", "x-pipeline-stage"]);
+    let observability = &snapshot.observability;
+    assert_eq!(observability.prometheus_labels.iter().map(|name| &**name).collect::<Vec<_>>(), ["x-team", "x-pipeline-stage"]);
     assert_eq!(observability.otel_endpoint.as_deref(), Some("http://otel-collector:4318"));
-    assert!(snapshot.notices.iter().any(|notice| notice.contains("observability: accepted and not yet active")));
+    assert!(snapshot.notices.iter().any(|notice| notice.contains("observability.otel_endpoint: accepted and not yet active")));
 }
 
 #[test]

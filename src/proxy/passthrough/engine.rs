@@ -100,7 +100,7 @@ impl Engine<'_> {
                 Ok(credential) => return Ok(Some(credential)),
                 Err(Without::Problem(problem)) => return reply::problem(session, context, &problem).await.map(|()| None),
                 Err(Without::Until(until)) => {
-                    let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+                    let mut waiting = Waiting { session, waited: &mut context.outcome.waits.queue };
                     if waiting.on(until, std::future::pending::<()>()).await == Err(Interrupt::ClientGone) {
                         gone(context)?;
                     }
@@ -131,8 +131,11 @@ impl Engine<'_> {
             upgrade: super::is_web_socket(session),
             clocks: self.clocks(Instant::now()),
         };
-        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
-        let (head, mut lease) = attempt.open(&mut waiting).await?;
+        let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
+        let mut times = self.pass.keys.times();
+        let opened = attempt.open(&mut waiting, &mut times).await;
+        self.pass.keys.note(times);
+        let (head, mut lease) = opened?;
         if self.method == Method::HEAD {
             lease.connection.without_body();
         }
@@ -144,7 +147,7 @@ impl Engine<'_> {
 
     async fn authorise(&mut self, session: &mut Session, context: &mut Context) -> Result<(), Ended> {
         let until = self.clocks(Instant::now()).header;
-        let mut waiting = Waiting { session, waited: &mut context.outcome.upstream_wait };
+        let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
         match waiting.on(until, self.pass.keys.authorise(&context.live, &self.gateway.pool)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(denied)) => Err(attempt::no_token(&denied.to_string())),
@@ -204,7 +207,7 @@ impl Engine<'_> {
             rest => rest,
         };
         context.outcome.stream = head.text("content-type").is_some_and(|value| value.starts_with("text/event-stream"));
-        context.outcome.first_content = Some(context.started.elapsed());
+        context.outcome.first_content = Some(Instant::now());
         let mut header = own::base(head.status, context)?;
         let links = Links::new(session, &self.pass.target.provider, credential);
         headers::add_upstream(&mut header, &head, Some(&links))?;

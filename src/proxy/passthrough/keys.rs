@@ -1,6 +1,5 @@
 //! Which key a raw request goes with, and what its answer says of that key.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,11 +7,11 @@ use heliostat_filters::fault::{Fault, FaultKind};
 
 use crate::config::{Candidate, Credential, Secret};
 use crate::live::Live;
-use crate::proxy::attempt::AttemptRecord;
 use crate::proxy::context::{Clocks, Outcome};
-use crate::proxy::finish;
+use crate::proxy::failover::blame;
 use crate::proxy::problem::Problem;
 use crate::telemetry::Telemetry;
+use crate::telemetry::event::{AttemptRecord, AttemptTimes, Blame};
 use crate::upstream::health::{Cooldown, Probe};
 use crate::upstream::pool::Pool;
 use crate::upstream::select::{Ask, Pick, Used};
@@ -38,9 +37,23 @@ pub struct Keys {
 #[derive(Debug)]
 struct Current {
     index: usize,
-    began: Instant,
+    times: AttemptTimes,
     /// Held until the outcome is known.
     _probe: Option<Probe>,
+}
+
+/// What there is to record of an attempt.
+#[derive(Clone, Copy)]
+struct Mark {
+    status: Option<u16>,
+    outcome: &'static str,
+    blame: Option<Blame>,
+}
+
+impl Mark {
+    fn failed(fault: &AttemptFault) -> Self {
+        Self { status: fault.status, outcome: fault.outcome.label(), blame: Some(blame(fault.outcome)) }
+    }
 }
 
 /// Where it is written down how attempts went.
@@ -77,7 +90,7 @@ impl Keys {
         let candidate = &self.candidate;
         match live.lanes.select(&self.ask(now)) {
             Pick::Use { credential, probe, .. } => {
-                self.current = Some(Current { index: credential, began: now, _probe: probe });
+                self.current = Some(Current { index: credential, times: AttemptTimes::begin(now), _probe: probe });
                 Ok(credential)
             }
             Pick::Cooling { until, stated: true, in_time: true, .. } => Err(Without::Until(until)),
@@ -91,7 +104,7 @@ impl Keys {
 
     /// The same key is tried again.
     pub fn again(&mut self, credential: usize) {
-        self.current = Some(Current { index: credential, began: Instant::now(), _probe: None });
+        self.current = Some(Current { index: credential, times: AttemptTimes::begin(Instant::now()), _probe: None });
     }
 
     /// Gets the access token that stands for the key in use, where that is a service account.
@@ -118,9 +131,22 @@ impl Keys {
         bearer.refused(token);
         self.renewed = Some(index);
         if let Some(current) = self.current.take() {
-            self.record(books, &current, fault.status.unwrap_or_default().to_string().into(), fault.outcome.label());
+            self.record(books, &current, Mark::failed(fault));
         }
         true
+    }
+
+    /// The moments of the attempt under way.
+    #[must_use]
+    pub fn times(&self) -> AttemptTimes {
+        self.current.as_ref().map_or_else(|| AttemptTimes::begin(Instant::now()), |current| current.times)
+    }
+
+    /// Notes them.
+    pub fn note(&mut self, times: AttemptTimes) {
+        if let Some(current) = &mut self.current {
+            current.times = times;
+        }
     }
 
     /// The key in use.
@@ -132,8 +158,7 @@ impl Keys {
     /// Records how the attempt went, and remembers what that says of its key. True if another key may do better.
     pub fn learn(&mut self, books: &mut Books<'_>, fault: AttemptFault) -> bool {
         let Some(current) = self.current.take() else { return false };
-        let word = fault.status.map_or(Cow::Borrowed(fault.outcome.label()), |status| status.to_string().into());
-        self.record(books, &current, word, fault.outcome.label());
+        self.record(books, &current, Mark::failed(&fault));
         let candidate = &self.candidate;
         let now = Instant::now();
         let used = Used { provider: &candidate.provider, credential: current.index, model: &candidate.model };
@@ -154,26 +179,29 @@ impl Keys {
     /// Records an attempt that was answered.
     pub fn answered(&mut self, books: &mut Books<'_>, status: u16) {
         let Some(current) = self.current.take() else { return };
-        self.record(books, &current, status.to_string().into(), "ok");
+        self.record(books, &current, Mark { status: Some(status), outcome: "ok", blame: None });
         if status < 400 {
             let used = Used { provider: &self.candidate.provider, credential: current.index, model: &self.candidate.model };
-            books.live.lanes.success(&used, current.began, Instant::now());
+            books.live.lanes.success(&used, current.times.began, Instant::now());
         }
     }
 
     /// Records that the client left meanwhile.
     pub fn abandoned(&mut self, books: &mut Books<'_>) {
         let Some(current) = self.current.take() else { return };
-        self.record(books, &current, "client_gone".into(), "client_gone");
+        self.record(books, &current, Mark { status: None, outcome: "client_gone", blame: Some(Blame::Client) });
     }
 
-    fn record(&self, books: &mut Books<'_>, current: &Current, word: Cow<'static, str>, outcome: &'static str) {
+    fn record(&self, books: &mut Books<'_>, current: &Current, mark: Mark) {
         let Candidate { provider, model } = &self.candidate;
+        let dialect = self.candidate.speech().dialect.name();
         let name = provider.credentials.get(current.index).map_or("", |credential| credential.name.as_str());
         let (provider, model, credential) = (provider.name.clone(), model.clone(), name.to_owned());
         books.outcome.served_by = Some((provider.clone(), model.clone()));
-        let record = AttemptRecord { provider, model, credential, word, outcome, took: current.began.elapsed() };
-        books.telemetry.attempt(&finish::attempt(&record));
+        let Mark { status, outcome, blame } = mark;
+        let (times, settled) = (current.times, Instant::now());
+        let record = AttemptRecord { provider, model, credential, dialect, status, outcome, skipped: None, blame, times, settled };
+        books.telemetry.attempt(&record);
         books.outcome.attempts.push(record);
     }
 

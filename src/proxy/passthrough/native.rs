@@ -201,7 +201,7 @@ pub fn rewrite(answer: &mut ResponseHeader, context: &mut Context) -> pingora::R
     context.outcome.upstream_request_id = own::UPSTREAM_IDS.iter().find_map(|name| text(name));
     context.outcome.status = answer.status.as_u16();
     context.outcome.stream = text("content-type").is_some_and(|value| value.starts_with("text/event-stream"));
-    context.outcome.first_content = Some(context.started.elapsed());
+    context.outcome.first_content = Some(Instant::now());
     headers::rewrite(answer, context)
 }
 

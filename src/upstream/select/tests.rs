@@ -96,7 +96,7 @@ fn snapshot(keys: &[Written]) -> Snapshot {
         allow_anonymous: false,
         semantic_cache: None,
         governance: None,
-        observability: None,
+        observability: crate::config::Observability::default(),
         notices: vec![],
     }
 }

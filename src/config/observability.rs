@@ -1,0 +1,67 @@
+//! `observability`: what is told of requests, and to whom.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::field::{Field, Section};
+
+const OBSERVABILITY: &[&str] = &["prometheus_labels", "otel_endpoint"];
+
+/// Each label multiplies the number of series.
+const LABELS_MAX: usize = 8;
+/// Headers that hold secrets: never a label.
+const SECRETS: &[&str] = &["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"];
+
+/// What is told of requests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observability {
+    /// Request headers, in lower case, that become labels of every request-level series, and attributes of spans and log lines.
+    pub prometheus_labels: Arc<[Box<str>]>,
+    /// Where spans go.
+    pub otel_endpoint: Option<String>,
+}
+
+impl Observability {
+    /// Reads the section.
+    pub(super) fn read(root: &Section<'_>) -> Self {
+        let Some(section) = root.get("observability").and_then(|field| field.section(OBSERVABILITY)) else { return Self::default() };
+        let labels = section.get("prometheus_labels").map(|field| labels(&field)).unwrap_or_default();
+        Self { prometheus_labels: labels.into(), otel_endpoint: section.get("otel_endpoint").and_then(|field| endpoint(&field)) }
+    }
+}
+
+fn endpoint(field: &Field<'_>) -> Option<String> {
+    field.notice("accepted and not yet active");
+    match super::base_url::parse(field.text()?) {
+        Ok(_) => field.text().map(str::to_owned),
+        Err(what) => field.fail(what),
+    }
+}
+
+fn labels(field: &Field<'_>) -> Vec<Box<str>> {
+    let items = field.items().unwrap_or_default();
+    if items.len() > LABELS_MAX {
+        let _: Option<()> = field.fail(format!("has more than {LABELS_MAX} headers; each multiplies the number of series"));
+    }
+    let mut seen = HashSet::new();
+    let mut read = |item: &Field<'_>| {
+        let name = header(item)?;
+        // Two headers that make one label would be told apart nowhere.
+        if seen.insert(name.replace('-', "_")) { Some(name) } else { item.fail("makes a label that stands above already") }
+    };
+    items.iter().filter_map(&mut read).collect()
+}
+
+/// The name of a header that may be a label.
+fn header(field: &Field<'_>) -> Option<Box<str>> {
+    let name = field.text()?.to_ascii_lowercase();
+    if SECRETS.contains(&name.as_str()) {
+        return field.fail("holds a secret, and cannot be a label");
+    }
+    let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
+    if !is_name || name.len() > 64 {
+        return field.fail("is no header that can be a label: at most 64 letters, digits and - _, a letter first");
+    }
+    Some(name.into())
+}

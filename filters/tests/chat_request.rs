@@ -150,7 +150,7 @@ fn a_replayed_assistant_message() {
     let message = &request.messages[0];
     assert!(message.content.is_empty() && message.others.is_empty(), "{:?}", paths(&message.others));
     assert!(matches!(&message.reasoning[..], [ReasoningTrace::Signed { .. }, ReasoningTrace::Encrypted { .. }]));
-    assert_eq!(message.tool_calls[0].thought_signature.unwrap().text().unwrap(), "g");
+    assert_eq!(message.tool_calls[0].thought_signature.as_ref().unwrap().text, "g");
     assert!(message.tool_calls[0].others.is_empty());
     assert_eq!(paths(&message.tool_calls[1].others), ["messages[0].tool_calls[1].custom"]);
     assert!(matches!(&request.messages[1].reasoning[..], [ReasoningTrace::Plain { .. }]));

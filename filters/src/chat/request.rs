@@ -228,7 +228,7 @@ pub struct ToolCall<'a> {
     /// The arguments.
     pub arguments: Option<Arguments<'a>>,
     /// Google's thought signature.
-    pub thought_signature: Option<View<'a>>,
+    pub thought_signature: Option<Word<'a>>,
     /// `cache_control` beside it.
     pub cache_control: Option<View<'a>>,
     /// Members not named here.

@@ -3,10 +3,12 @@
 mod anthropic;
 mod client;
 mod cohere;
+mod edit;
 mod gemini;
 pub mod openai;
 mod rename;
 mod segment;
+mod tool_names;
 
 use bytes::Bytes;
 

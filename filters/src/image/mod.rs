@@ -50,6 +50,13 @@ impl Inline {
     pub fn of_file(bytes: &[u8]) -> Option<Self> {
         data_uri::of_file(bytes)
     }
+
+    /// What it decodes to, if that is UTF-8.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        let base64: Vec<u8> = self.base64.iter().copied().filter(|byte| *byte != b'\\').collect();
+        String::from_utf8(base64_simd::STANDARD.decode_to_vec(base64).ok()?).ok()
+    }
 }
 
 /// Reads the string at `view`: a data URI in any of its forms, bare base64 of a type that its first bytes tell, or a URL.

@@ -167,7 +167,7 @@ fn tool_call((position, view): (usize, View<'_>)) -> Result<ToolCall<'_>, Refusa
         id: string(view, "id")?.map(Word::of),
         name: required_string(function, "name")?,
         arguments: string(function, "arguments")?.map(Arguments::Text),
-        thought_signature: signature,
+        thought_signature: signature.map(Word::of),
         cache_control: None,
         others,
         view,

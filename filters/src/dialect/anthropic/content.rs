@@ -142,11 +142,6 @@ fn document<'a>(source: MediaSource<'a>, target: &Target<'_>, losses: &mut Losse
     if media_type != "text/plain" {
         losses.note(LossKind::Approximated, data);
     }
-    let text = decoded(&inline).ok_or_else(|| Refusal::client(data.path(), "The file says it is text, but is not UTF-8."))?;
+    let text = inline.text().ok_or_else(|| Refusal::client(data.path(), "The file says it is text, but is not UTF-8."))?;
     Ok(Block::Document { source: Source::Text(Literal::quote(&text)), title: None, cache: None })
-}
-
-fn decoded(inline: &Inline) -> Option<String> {
-    let base64: Vec<u8> = inline.base64.iter().copied().filter(|byte| *byte != b'\\').collect();
-    String::from_utf8(base64_simd::STANDARD.decode_to_vec(base64).ok()?).ok()
 }

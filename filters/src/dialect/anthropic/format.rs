@@ -7,9 +7,9 @@
 use std::borrow::Cow;
 
 use super::models::Model;
-use super::names::ToolNames;
 use super::schema;
 use crate::chat::{ResponseFormat, Schema, ToolChoice};
+use crate::dialect::tool_names::ToolNames;
 use crate::json::{Literal, View};
 use crate::loss::{LossKind, Losses};
 use crate::refusal::Refusal;

@@ -5,7 +5,6 @@ mod content;
 mod error;
 mod format;
 mod models;
-mod names;
 mod replay;
 mod reply;
 mod request;

@@ -3,17 +3,19 @@
 use super::block::Block;
 use super::format::{self, Format};
 use super::models::{self, Model};
-use super::names::ToolNames;
 use super::settings::{self, Asked};
 use super::thinking::{Circumstances, Plan};
 use super::tools::{self, Toolbox};
 use super::turns::{self, Conversation};
 use crate::chat::ChatRequest;
+use crate::dialect::tool_names::ToolNames;
 use crate::dialect::{Names, Target, Translated};
 use crate::json::{Pieces, Splice, View};
 use crate::loss::{LossKind, Losses};
 use crate::refusal::Refusal;
 
+/// Longest name of a tool (Anthropic's `^[a-zA-Z0-9_-]{1,128}$`).
+const NAME_BYTES: usize = 128;
 /// The most cache breakpoints the API takes in one request.
 const MAX_BREAKPOINTS: usize = 4;
 
@@ -68,7 +70,7 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
     losses.dropped(unmapped.into_iter().flatten().chain(others).copied());
 
     let model = &models::at(target);
-    let names = ToolNames::of(tools, messages);
+    let names = ToolNames::of(tools, messages, NAME_BYTES);
     let scope = &mut turns::Scope { target, names: &names, losses: &mut losses };
     let conversation = turns::read(messages, scope)?;
     let format = format::choose(response_format, choice, (model, &names), &mut losses)?;

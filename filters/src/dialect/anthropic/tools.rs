@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use super::format::{AnswerTool, Format};
 use super::models::Model;
-use super::names::ToolNames;
 use super::schema::{self, Members};
 use crate::chat::{Schema, Tool, ToolChoice};
+use crate::dialect::tool_names::ToolNames;
 use crate::json::{Literal, Splice, View};
 use crate::loss::{LossKind, Losses};
 use crate::refusal::Refusal;

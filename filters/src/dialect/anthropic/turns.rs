@@ -11,10 +11,10 @@ use std::borrow::Cow;
 
 use super::block::{Block, write_all};
 use super::content::{self, Place};
-use super::names::{ToolNames, call_id};
 use super::replay;
 use crate::chat::{Arguments, Message, Role, ToolCall};
 use crate::dialect::Target;
+use crate::dialect::tool_names::{ToolNames, call_id};
 use crate::json::{Literal, Splice, View};
 use crate::loss::{LossKind, Losses};
 use crate::refusal::Refusal;
@@ -151,10 +151,10 @@ impl<'a> Conversation<'a> {
     fn calls(&self, calls: &[ToolCall<'a>], said: &mut Vec<Block<'a>>, scope: &mut Scope<'_>) -> Result<(), Refusal> {
         for call in calls {
             let ToolCall { id, name, arguments, thought_signature, cache_control, others, view: _ } = call;
-            scope.losses.dropped(thought_signature.iter().chain(others).copied());
+            scope.losses.dropped(thought_signature.iter().map(|signature| signature.view).chain(others.iter().copied()));
             let made = self.turns.iter().flat_map(|turn| &turn.blocks).chain(said.iter());
             let number = made.filter(|block| matches!(block, Block::ToolUse { .. })).count();
-            let id = id.as_ref().map_or_else(|| Cow::Owned(format!("call_{number}")), |id| call_id(id.text.clone()));
+            let id = id.as_ref().map_or_else(|| Cow::Owned(format!("call_{number}")), |id| call_id(id.text.clone(), usize::MAX));
             let name = scope.names.sent(name.text().unwrap_or_default());
             said.push(Block::ToolUse { id, name, input: Arguments::object(*arguments)?, cache: *cache_control });
         }
@@ -164,7 +164,7 @@ impl<'a> Conversation<'a> {
     /// Adds the result of a call: by its id, in the legacy form by the function's name.
     fn result(&mut self, message: &Message<'a>, content: Vec<Block<'a>>, scope: &mut Scope<'_>) {
         let id = match (message.tool_call_id.as_ref().map(|id| id.text.clone()), message.name.and_then(View::text)) {
-            (Some(id), _) => Some(call_id(id)).filter(|id| self.open_calls().any(|(open, _)| open == id)),
+            (Some(id), _) => Some(call_id(id, usize::MAX)).filter(|id| self.open_calls().any(|(open, _)| open == id)),
             (None, Some(name)) => self.unanswered(&scope.names.sent(name)),
             (None, None) => None,
         };

@@ -34,7 +34,7 @@ pub(super) fn calls(contents: &mut Contents<'_, '_>, message: &Message<'_>) -> R
         let id = id.as_ref().map_or(Cow::Borrowed(""), |id| id.text.clone());
         let first = contents.calls_in_turn == 0;
         contents.calls_in_turn += 1;
-        let signature = thought_signature.and_then(View::literal).or_else(|| traced(message, &id));
+        let signature = thought_signature.as_ref().map(|signature| Literal::quote(&signature.text)).or_else(|| traced(message, &id));
         let with_id = contents.writer.surface.tool_ids && !id.is_empty();
         let signed_calls = contents.writer.model.signed_calls;
         let out = contents.part();

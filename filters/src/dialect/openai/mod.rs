@@ -5,10 +5,17 @@
 mod client;
 mod embeddings;
 mod error;
+mod media;
+mod messages;
+mod models;
 mod reply;
 mod request;
+mod rewrite;
+mod settings;
 mod stream;
+mod strict;
 mod tail;
+mod tools;
 mod wire;
 
 use bytes::Bytes;
@@ -23,7 +30,7 @@ use crate::refusal::Refusal;
 pub use embeddings::write_embeddings;
 pub use error::{ErrorText, error_body, error_type, fault_body};
 pub use reply::write_reply;
-pub use request::rewrite;
+pub use rewrite::rewrite;
 pub use stream::ChunkWriter;
 pub use tail::Tail;
 
@@ -49,12 +56,12 @@ impl Dialect for OpenAi {
         request::translate(request, target)
     }
 
-    fn chat_reply<'a>(&self, body: &'a Bytes, _names: &Names) -> Result<Reply<'a>, Fault> {
-        reply::read(body)
+    fn chat_reply<'a>(&self, body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Fault> {
+        reply::read(body, names)
     }
 
-    fn chat_stream(&self, _names: Names) -> Box<dyn StreamReader> {
-        Box::new(stream::Reader::default())
+    fn chat_stream(&self, names: Names) -> Box<dyn StreamReader> {
+        Box::new(stream::Reader::new(names))
     }
 
     fn embeddings_path(&self, _target: &Target<'_>, _inputs: usize) -> String {

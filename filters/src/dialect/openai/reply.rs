@@ -7,21 +7,25 @@ use bytes::Bytes;
 use super::error::fault_within;
 use super::wire::{self, Call, Completion, Image, Piece, Said};
 use crate::chat::{Choice, FinishReason, Reasoning, Reply, ReplyContext, ReplyImage, ReplyToolCall};
+use crate::dialect::Names;
 use crate::fault::Fault;
 use crate::json::{Literal, Pieces, Splice};
 use crate::loss::{Loss, LossKind};
 use crate::usage::Usage;
 
-pub(super) fn read(body: &Bytes) -> Result<Reply<'_>, Fault> {
+pub(super) fn read<'a>(body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Fault> {
     let unreadable = |why: &dyn std::fmt::Display| Fault::new(502, None, &format!("the upstream's reply is no chat completion: {why}"));
     let text = std::str::from_utf8(body).map_err(|why| unreadable(&why))?;
-    let completion: Completion<'_> = serde_json::from_str(text).map_err(|why| fault_within(text).unwrap_or_else(|| unreadable(&why)))?;
+    let completion: Completion<'a> = serde_json::from_str(text).map_err(|why| fault_within(text).unwrap_or_else(|| unreadable(&why)))?;
     if completion.is_error() {
         return Err(fault_within(text).unwrap_or_else(|| unreadable(&"it reports an error without saying which")));
     }
     let usage = completion.usage();
     let mut losses = Vec::new();
-    let choices = completion.choices.unwrap_or_default().into_iter().map(|choice| read_choice(choice, &mut losses)).collect();
+    let mut choices = completion.choices.unwrap_or_default().into_iter().map(|choice| read_choice(choice, &mut losses)).collect::<Vec<_>>();
+    if !names.renamed_tools.is_empty() {
+        choices.iter_mut().flat_map(|choice| &mut choice.tool_calls).for_each(|call| restore(&mut call.name, names));
+    }
     Ok(Reply {
         id: completion.id.and_then(wire::string).unwrap_or_default(),
         model: completion.model.and_then(wire::string).unwrap_or_default(),
@@ -30,6 +34,14 @@ pub(super) fn read(body: &Bytes) -> Result<Reply<'_>, Fault> {
         service_tier: completion.service_tier.and_then(wire::string),
         losses,
     })
+}
+
+/// The name as the client declared it.
+pub(super) fn restore(sent: &mut Cow<'_, str>, names: &Names) {
+    let original = names.original(sent);
+    if original != sent.as_ref() {
+        *sent = Cow::Owned(original.to_owned());
+    }
 }
 
 fn read_choice<'a>(choice: wire::Choice<'a>, losses: &mut Vec<Loss>) -> Choice<'a> {

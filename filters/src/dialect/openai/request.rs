@@ -1,85 +1,78 @@
-//! The client's own body, with `model` replaced and `fallbacks` left out; everything else byte for byte.
+//! The pivot's request, written as a chat completion's body, for clients of other dialects.
 
-use std::ops::Range;
-
-use crate::chat::{ChatRequest, linked_views};
+use super::messages;
+use super::models::{self, Model};
+use super::settings;
+use super::tools;
+use crate::chat::ChatRequest;
+use crate::dialect::tool_names::ToolNames;
 use crate::dialect::{Names, Target, Translated};
-use crate::image::{Fetched, Inline};
-use crate::json::{Document, Literal, Pieces, Splice, View};
+use crate::json::Splice;
+use crate::loss::Losses;
 use crate::refusal::Refusal;
 
+/// Longest name of a function.
+const NAME_BYTES: usize = 64;
+
+/// The body being written, and what its parts need to know.
+pub(super) struct Writer<'w> {
+    pub(super) out: Splice,
+    pub(super) losses: Losses,
+    pub(super) target: &'w Target<'w>,
+    pub(super) model: &'static Model,
+    pub(super) names: &'w ToolNames,
+}
+
 pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
-    let body = rewrite(request.document, target.model, target.fetched);
-    Ok(Translated { body, losses: Vec::new(), names: Names::default() })
-}
+    // No `..`: a field that is added to the pivot must be mapped here, or lost by name.
+    let ChatRequest {
+        document: _,
+        model: _,
+        stream,
+        include_usage: _,
+        messages,
+        tools,
+        legacy_functions: _,
+        tool_choice,
+        no_parallel_tool_calls,
+        max_tokens,
+        temperature,
+        top_p,
+        top_k,
+        stop,
+        response_format,
+        thinking,
+        n,
+        seed,
+        presence_penalty,
+        frequency_penalty,
+        logprobs,
+        top_logprobs,
+        modalities,
+        user,
+        service_tier,
+        others,
+    } = request;
+    let names = ToolNames::of(tools, messages, NAME_BYTES);
+    let model = models::of(target.model);
+    let mut writer = Writer { out: Splice::new(), losses: Losses::default(), target, model, names: &names };
+    writer.losses.dropped([top_k, modalities].into_iter().flatten().chain(others).copied());
 
-/// The body for an upstream of the client's own dialect: `model` is its name there, `fallbacks`, which only the gateway understands,
-/// is cut out with its comma, and what was `fetched` stands as a data URI in place of its URL. All other bytes stay as they are and
-/// are not copied where they are many.
-#[must_use]
-pub fn rewrite(document: &Document, model: &str, fetched: &Fetched) -> Pieces {
-    let mut edits: Vec<_> = rename(document.root(), model).into_iter().chain(cut(document.root())).collect();
-    if !fetched.is_empty() {
-        edits.extend(linked_views(document).filter_map(|view| Some((view.range(), New::Inline(fetched.at(view)?)))));
-    }
-    if edits.is_empty() {
-        return Pieces::one(document.bytes().clone());
-    }
-    edits.sort_by_key(|(range, _)| range.start);
-    let mut splice = Splice::new();
-    let mut kept_to = 0;
-    for (range, new) in edits {
-        splice.kept(document.bytes().slice(kept_to..range.start));
-        new.write(&mut splice);
-        kept_to = range.end;
-    }
-    splice.kept(document.bytes().slice(kept_to..));
-    splice.finish()
-}
-
-/// A place in the original and what is written there instead.
-type Edit<'f> = (Range<usize>, New<'f>);
-
-/// What is written in place of something.
-enum New<'f> {
-    Text(String),
-    /// As a data URI.
-    Inline(&'f Inline),
-}
-
-impl New<'_> {
-    fn write(self, out: &mut Splice) {
-        match self {
-            Self::Text(text) => out.raw(&text),
-            Self::Inline(inline) => {
-                let head = format!("\"data:{};base64,", inline.media_type);
-                out.raw(&head).kept(inline.base64.clone()).raw("\"")
-            }
-        };
-    }
-}
-
-fn rename<'f>(root: View<'_>, model: &str) -> Option<Edit<'f>> {
-    let asked = root.get("model").filter(|asked| asked.text().is_none_or(|asked| asked != model))?;
-    Some((asked.range(), New::Text(Literal::quote(model).as_json().to_owned())))
-}
-
-/// Cuts to the next member if there is one, else from the end of the one before: either way one comma goes too.
-fn cut<'f>(root: View<'_>) -> Option<Edit<'f>> {
-    let cut = root.get("fallbacks")?.member_range()?;
-    let members = root.members().filter_map(View::member_range);
-    let (mut before, mut after) = (None, None);
-    for member in members {
-        if member.end <= cut.start {
-            before = Some(member.end);
-        } else if member.start >= cut.end && after.is_none() {
-            after = Some(member.start);
-        }
-    }
-    let range = match (before, after) {
-        (_, Some(next)) => cut.start..next,
-        (Some(previous), None) => previous..cut.end,
-        (None, None) => cut,
-    };
-    Some((range, New::Text(String::new())))
+    writer.out.object().key("model").string(target.model);
+    settings::stream(&mut writer, *stream);
+    messages::write(&mut writer, messages)?;
+    tools::write(&mut writer, tools, tool_choice, *no_parallel_tool_calls)?;
+    settings::limit(&mut writer, *max_tokens)?;
+    let penalties = [("presence_penalty", *presence_penalty), ("frequency_penalty", *frequency_penalty)];
+    let probabilities = [("logprobs", *logprobs), ("top_logprobs", *top_logprobs)];
+    settings::sampling(&mut writer, &[[("temperature", *temperature), ("top_p", *top_p)], penalties, probabilities]);
+    settings::stop(&mut writer, stop);
+    settings::response_format(&mut writer, response_format)?;
+    settings::thinking(&mut writer, thinking);
+    settings::carried(&mut writer, &[("n", *n), ("seed", *seed)]);
+    settings::user(&mut writer, *user);
+    settings::tier(&mut writer, service_tier.as_ref());
+    writer.out.end_object();
+    let Writer { out, losses, .. } = writer;
+    Ok(Translated { body: out.finish(), losses: losses.0, names: Names { renamed_tools: names.into_renamed(), ..Names::default() } })
 }

@@ -6,9 +6,11 @@ use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 
 use super::super::error::fault_within;
+use super::super::reply::restore;
 use super::super::wire::{self, Choice, Completion, Piece, Said};
 use super::calls::Calls;
 use crate::chat::{CHOICES_MAX, StreamEvent, StreamReader};
+use crate::dialect::Names;
 use crate::fault::Fault;
 use crate::loss::{Loss, LossKind};
 use crate::sse::Event;
@@ -28,6 +30,7 @@ pub(in crate::dialect::openai) struct Reader {
     failed: bool,
     done: bool,
     calls: Calls,
+    names: Names,
     /// Each choice seen, and whether it ended.
     choices: Vec<(u32, bool)>,
 }
@@ -76,6 +79,10 @@ fn any_value(key: &Finder<'_>, data: &str, test: impl Fn(&str) -> bool) -> bool 
 }
 
 impl Reader {
+    pub(in crate::dialect::openai) fn new(names: Names) -> Self {
+        Self { names, ..Self::default() }
+    }
+
     /// An error, or something unknown, which is passed over.
     fn other<'a>(&mut self, name: &str, data: &str, report: &mut dyn FnMut(StreamEvent<'a>)) {
         match fault_within(data) {
@@ -164,7 +171,12 @@ impl Reader {
             }
         }
         for call in said.calls() {
-            self.calls.read(choice, &call, report);
+            self.calls.read(choice, &call, &mut |mut event| {
+                if let StreamEvent::ToolStart { name, .. } = &mut event {
+                    restore(name, &self.names);
+                }
+                report(event);
+            });
         }
     }
 }

@@ -1,57 +1,62 @@
-//! Names and ids in the alphabet Anthropic allows, so that equal inputs become equal outputs in every turn (prompt caches match bytes).
+//! Names of tools and ids of calls in the alphabet that OpenAI and Anthropic allow, `[a-zA-Z0-9_-]`, so that equal inputs become equal
+//! outputs in every turn (prompt caches match bytes).
 
 use std::borrow::Cow;
 
 use crate::chat::{Message, Tool};
 use crate::dialect::rename::Renames;
 
-/// Longest name of a tool (Anthropic's `^[a-zA-Z0-9_-]{1,128}$`).
-const NAME_BYTES: usize = 128;
+/// Room for a number, or for a hash, behind a name that is respelled.
+const SUFFIX_BYTES: usize = 28;
 
 /// Names of tools as they are sent.
 #[derive(Debug, Default)]
-pub(super) struct ToolNames(Renames);
+pub(super) struct ToolNames {
+    renames: Renames,
+    longest: usize,
+}
 
 impl ToolNames {
-    /// Looks at every name in the tools and in the history; valid ones keep their name, others get one that nobody has.
-    pub(super) fn of(tools: &[Tool<'_>], messages: &[Message<'_>]) -> Self {
+    /// Looks at every name in the tools and in the history; valid ones, no longer than `longest`, keep their name, others get one
+    /// that nobody has.
+    pub(super) fn of(tools: &[Tool<'_>], messages: &[Message<'_>], longest: usize) -> Self {
         let declared = tools.iter().filter_map(|tool| tool.name);
         let called = messages.iter().flat_map(|message| message.tool_calls.iter().map(|call| call.name));
         let written: Vec<_> = declared.chain(called).filter_map(|name| name.text()).collect();
-        let (valid, others): (Vec<_>, Vec<_>) = written.iter().partition(|name| is_valid(name, NAME_BYTES));
+        let (valid, others): (Vec<_>, Vec<_>) = written.iter().partition(|name| is_valid(name, longest));
         let mut names = Renames::keeping(valid.into_iter().map(ToString::to_string));
         for name in others {
             if names.sent(name).is_none() {
-                names.rename(name, &spell(name), NAME_BYTES);
+                names.rename(name, &spell(name, longest), longest);
             }
         }
-        Self(names)
+        Self { renames: names, longest }
     }
 
     /// The name to send for the client's.
     pub(super) fn sent<'a>(&self, name: Cow<'a, str>) -> Cow<'a, str> {
-        let sent = self.0.sent(&name).map(str::to_owned);
+        let sent = self.renames.sent(&name).map(str::to_owned);
         sent.map_or(name, Cow::Owned)
     }
 
     /// A valid name that no tool has, as near to `wanted` as can be.
     pub(super) fn fresh(&self, wanted: &str) -> String {
-        self.0.free(&spell(wanted), NAME_BYTES).0
+        self.renames.free(&spell(wanted, self.longest), self.longest).0
     }
 
     /// What a reply's reader must change back.
     pub(super) fn into_renamed(self) -> Vec<(String, String)> {
-        self.0.into_renamed()
+        self.renames.into_renamed()
     }
 }
 
 /// A call's id in the allowed alphabet: itself where it can be, else respelled with a hash of the original, so that different ids
 /// stay different and a call and its result stay together.
-pub(super) fn call_id(id: Cow<'_, str>) -> Cow<'_, str> {
-    if is_valid(&id, usize::MAX) {
+pub(super) fn call_id(id: Cow<'_, str>, longest: usize) -> Cow<'_, str> {
+    if is_valid(&id, longest) {
         return id;
     }
-    Cow::Owned(format!("{}_{:016x}", spell(&id), fnv1a(&id)))
+    Cow::Owned(format!("{}_{:016x}", spell(&id, longest.min(128)), fnv1a(&id)))
 }
 
 fn is_valid(name: &str, max: usize) -> bool {
@@ -63,9 +68,10 @@ fn is_allowed(byte: u8) -> bool {
 }
 
 /// Each character that is not allowed as `_`, shortened so that a suffix has room.
-fn spell(name: &str) -> String {
+fn spell(name: &str, longest: usize) -> String {
     let allowed = |character: char| u8::try_from(character).is_ok_and(is_allowed);
-    let spelled: String = name.chars().take(NAME_BYTES - 28).map(|character| if allowed(character) { character } else { '_' }).collect();
+    let spelled: String =
+        name.chars().take(longest.saturating_sub(SUFFIX_BYTES)).map(|character| if allowed(character) { character } else { '_' }).collect();
     if spelled.is_empty() { "tool".to_owned() } else { spelled }
 }
 
@@ -80,15 +86,16 @@ mod tests {
 
     #[test]
     fn ids_stay_apart_and_the_same_each_time() {
-        assert_eq!(call_id("call_1-a".into()), "call_1-a");
-        assert_ne!(call_id("a.b".into()), call_id("a:b".into()));
-        assert_eq!(call_id("a.b".into()), call_id("a.b".into()));
-        assert!(call_id("".into()).starts_with("tool_"));
+        assert_eq!(call_id("call_1-a".into(), 64), "call_1-a");
+        assert_ne!(call_id("a.b".into(), 64), call_id("a:b".into(), 64));
+        assert_eq!(call_id("a.b".into(), 64), call_id("a.b".into(), 64));
+        assert!(call_id("".into(), 64).starts_with("tool_"));
+        assert_eq!(call_id("x".repeat(65).into(), 64).len(), 53);
     }
 
     #[test]
     fn a_fresh_name_is_nobodys() {
-        let names = ToolNames(Renames::keeping(["json".to_owned()]));
+        let names = ToolNames { renames: Renames::keeping(["json".to_owned()]), longest: 64 };
         assert_eq!(names.fresh("json"), "json_2");
         assert_eq!(names.fresh("text"), "text");
     }

@@ -1,0 +1,82 @@
+//! Functions and the choice among them.
+
+use super::request::Writer;
+use crate::chat::{Tool, ToolChoice};
+use crate::json::View;
+use crate::refusal::Refusal;
+
+/// Writes `tools`, `tool_choice` and `parallel_tool_calls`.
+pub(super) fn write(
+    writer: &mut Writer<'_>,
+    tools: &[Tool<'_>],
+    choice: &ToolChoice<'_>,
+    no_parallel: Option<View<'_>>,
+) -> Result<(), Refusal> {
+    if tools.is_empty() {
+        writer.losses.dropped(no_parallel);
+        if let ToolChoice::Required(view) | ToolChoice::Named { view, .. } | ToolChoice::Allowed { view, .. } = choice {
+            writer.losses.dropped([*view]);
+        }
+        return Ok(());
+    }
+    writer.out.key("tools").array();
+    for tool in tools {
+        declare(writer, tool)?;
+    }
+    writer.out.end_array();
+    choose(writer, choice);
+    if no_parallel.is_some() {
+        writer.out.key("parallel_tool_calls").raw("false");
+    }
+    Ok(())
+}
+
+fn declare(writer: &mut Writer<'_>, tool: &Tool<'_>) -> Result<(), Refusal> {
+    let Tool { name, description, parameters, strict, cache_control, others, view } = tool;
+    let Some(name) = name.and_then(View::text) else {
+        // A tool left out would change what the model can do.
+        return Err(Refusal::candidate(*view, "This model takes function tools only."));
+    };
+    writer.losses.dropped(cache_control.iter().chain(others).copied());
+    let sent = writer.names.sent(name);
+    let out = &mut writer.out;
+    out.element().object().key("type").string("function").key("function").object().key("name").string(&sent);
+    if let Some(description) = description {
+        out.key("description").view(*description);
+    }
+    if let Some(parameters) = parameters {
+        parameters.write(out.key("parameters"));
+    }
+    if let Some(strict) = strict {
+        out.key("strict").view(*strict);
+    }
+    out.end_object().end_object();
+    Ok(())
+}
+
+fn choose(writer: &mut Writer<'_>, choice: &ToolChoice<'_>) {
+    let word = match choice {
+        ToolChoice::Unset => return,
+        ToolChoice::Auto(_) => "auto",
+        ToolChoice::None(_) => "none",
+        ToolChoice::Required(_) => "required",
+        ToolChoice::Named { name, view: _ } => {
+            let name = writer.names.sent(name.text().unwrap_or_default());
+            writer.out.key("tool_choice").object().key("type").string("function");
+            writer.out.key("function").object().key("name").string(&name).end_object().end_object();
+            return;
+        }
+        ToolChoice::Allowed { names, required, view: _ } => {
+            let out = &mut writer.out;
+            out.key("tool_choice").object().key("type").string("allowed_tools").key("allowed_tools").object();
+            out.key("mode").string(if *required { "required" } else { "auto" }).key("tools").array();
+            for name in names {
+                out.element().object().key("type").string("function").key("function").object();
+                out.key("name").string(&writer.names.sent(name.clone())).end_object().end_object();
+            }
+            out.end_array().end_object().end_object();
+            return;
+        }
+    };
+    writer.out.key("tool_choice").string(word);
+}

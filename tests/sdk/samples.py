@@ -3,6 +3,8 @@
 import base64
 import hashlib
 
+import pydantic
+
 OPENAI = "openai/gpt-4o"
 ANTHROPIC = "anthropic/claude-sonnet-4-5"
 GEMINI = "gemini/gemini-2.5-flash"
@@ -12,6 +14,13 @@ PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 JPEG = bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffdb004300") + bytes(range(64)) + bytes.fromhex("ffd9")
+
+
+class Verdict(pydantic.BaseModel):
+    """A judgement on an image."""
+
+    score: int
+    reasons: list[str]
 
 
 def ask(text="Hello"):

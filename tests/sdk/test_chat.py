@@ -3,10 +3,9 @@
 import json
 
 import openai
-import pydantic
 import pytest
 
-from samples import ALL, ANTHROPIC, GEMINI, JPEG, OPENAI, PNG, ask, attempts, sha256, show
+from samples import ALL, ANTHROPIC, GEMINI, JPEG, OPENAI, PNG, Verdict, ask, attempts, sha256, show
 
 WEATHER = {
     "type": "function",
@@ -123,11 +122,6 @@ def test_a_tool_may_be_forced_and_is_streamed(client, model):
     call = final.choices[0].message.tool_calls[0]
     assert call.function.name == "weather" and "city" in json.loads(call.function.arguments)
     assert final.choices[0].finish_reason in ("tool_calls", "stop")
-
-
-class Verdict(pydantic.BaseModel):
-    score: int
-    reasons: list[str]
 
 
 @pytest.mark.parametrize("model", ALL)

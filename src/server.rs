@@ -70,7 +70,7 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
         memory: memory.clone(),
     };
     let proxy = proxy(&server.configuration, gateway);
-    let (reception, certificates) = Reception::new(proxy, live.clone(), flights.clone(), &live.load().snapshot)?;
+    let (reception, certificates) = Reception::new(proxy, live.clone(), flights.clone(), telemetry.clone(), &live.load().snapshot)?;
     let mut clients = Service::new("gateway".to_owned(), reception);
     doors.iter().for_each(|door| listen::add(&mut clients, door));
     let (close, closed) = watch::channel(false);

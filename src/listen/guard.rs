@@ -2,6 +2,7 @@
 //! refuses one by itself. Bodies and answers pass through untouched and uncopied.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,6 +23,7 @@ use tokio::time::{Instant, Sleep};
 use super::refusal;
 use crate::proxy::accept;
 use crate::proxy::problem::Problem;
+use crate::telemetry::Telemetry;
 
 /// How long a connection that is closed is read on, so that the last answer is not lost to a reset, and how much.
 const LINGER: Duration = Duration::from_secs(1);
@@ -58,12 +60,25 @@ impl HeadWatch {
     }
 }
 
+/// When heads are due.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// How long a head may take.
+    pub patience: Duration,
+    /// Since when the first one is timed; later ones are from their first byte.
+    pub since: Instant,
+    /// Whether the first one has begun.
+    pub begun: bool,
+}
+
 /// A connection under guard.
 pub struct Guard {
     inner: Stream,
     watch: Arc<HeadWatch>,
     /// How long a head may take.
     patience: Duration,
+    /// Told of refusals; HTTP/2 has none here.
+    telemetry: Option<Arc<Telemetry>>,
     head: Head,
     /// HTTP/2: what was read to find that out.
     replay: Option<Bytes>,
@@ -84,18 +99,19 @@ struct Head {
 }
 
 impl Guard {
-    /// Guards a connection of HTTP/1. Its first head is timed from `since` and has begun where `begun`; later ones from their first byte.
+    /// Guards a connection of HTTP/1.
     #[must_use]
-    pub fn http1(inner: Stream, watch: Arc<HeadWatch>, patience: Duration, since: Instant, begun: bool) -> Self {
+    pub fn http1(inner: Stream, watch: Arc<HeadWatch>, timing: Timing, telemetry: Arc<Telemetry>) -> Self {
+        let Timing { patience, since, begun } = timing;
         watch.begin();
         let head = Head { turn: watch.head().unwrap_or_default(), since: Some(since), begun, ..Head::default() };
-        Self { inner, watch, patience, head, replay: None }
+        Self { inner, watch, patience, telemetry: Some(telemetry), head, replay: None }
     }
 
     /// Hands on a connection of HTTP/2, of which `read` was read already.
     #[must_use]
     pub fn http2(inner: Stream, read: Bytes) -> Self {
-        Self { inner, watch: Arc::default(), patience: Duration::MAX, head: Head::default(), replay: Some(read) }
+        Self { inner, watch: Arc::default(), patience: Duration::MAX, telemetry: None, head: Head::default(), replay: Some(read) }
     }
 
     /// Whether this is a head. The state is fresh for each.
@@ -143,8 +159,11 @@ impl Guard {
         self.head.refused = true;
         let Some(problem) = problem else { return };
         let request_id = accept::new_request_id();
-        log::info!("{request_id} from {} ended with {}: {}", peer(&self.inner), problem.status, problem.message);
+        log::debug!("{request_id} from {} ended with {}: {}", peer(&self.inner), problem.status, problem.message);
         let answer = refusal::render(problem, &request_id);
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.request(refusal::record(problem, request_id, address(&self.inner), &answer));
+        }
         let mut rest = &answer[..];
         while !rest.is_empty() {
             match Pin::new(&mut self.inner).poll_write(cx, rest) {
@@ -169,6 +188,12 @@ impl Guard {
 pub fn peer(stream: &Stream) -> String {
     let digest = stream.get_socket_digest();
     digest.and_then(|digest| digest.peer_addr().map(ToString::to_string)).unwrap_or_else(|| "a local client".to_owned())
+}
+
+/// Its address, where it has one.
+#[must_use]
+pub fn address(stream: &Stream) -> Option<IpAddr> {
+    stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip().to_canonical()))
 }
 
 impl AsyncRead for Guard {

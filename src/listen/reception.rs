@@ -1,6 +1,5 @@
 //! A connection's way from `accept` to its last request.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::caps::{Caps, Place};
-use super::guard::{self, Guard, HeadWatch};
+use super::guard::{self, Guard, HeadWatch, Timing};
 use super::proxy_protocol::{self, Named};
 use super::refusal;
 use super::tls::Certificates;
@@ -28,6 +27,7 @@ use crate::config::{Door, Listener, Snapshot};
 use crate::drain::Flights;
 use crate::live::Live;
 use crate::proxy::accept;
+use crate::telemetry::Telemetry;
 
 /// How long a balancer may take for its header.
 const PROXY_HEADER: Duration = Duration::from_secs(3);
@@ -48,6 +48,7 @@ pub struct Reception<A> {
     entrances: Vec<Entrance>,
     caps: Arc<Caps>,
     turned_away: Semaphore,
+    telemetry: Arc<Telemetry>,
 }
 
 struct Entrance {
@@ -70,6 +71,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
         proxy: A,
         live: Arc<ArcSwap<Live>>,
         flights: Arc<Flights>,
+        telemetry: Arc<Telemetry>,
         snapshot: &Snapshot,
     ) -> Result<(Self, Certificates), rustls::Error> {
         let mut certificates = Certificates::default();
@@ -79,7 +81,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
             entrances.push(Entrance { listener: listener.clone(), tls });
         }
         let turned_away = Semaphore::new(TURNED_AWAY);
-        Ok((Self { proxy: Arc::new(proxy), live, flights, entrances, caps: Arc::default(), turned_away }, certificates))
+        Ok((Self { proxy: Arc::new(proxy), live, flights, entrances, caps: Arc::default(), turned_away, telemetry }, certificates))
     }
 
     async fn receive(&self, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<()> {
@@ -119,7 +121,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
     /// Request after request, as Pingora does it, with word to the guard when each begins.
     async fn http1(&self, stream: Stream, read: BytesMut, (began, patience): (Instant, Duration), shutdown: &ShutdownWatch) {
         let watch = Arc::new(HeadWatch::default());
-        let guard = Guard::http1(stream, watch.clone(), patience, began, !read.is_empty());
+        let timing = Timing { patience, since: began, begun: !read.is_empty() };
+        let guard = Guard::http1(stream, watch.clone(), timing, self.telemetry.clone());
         let mut session = ServerSession::new_http1(Box::new(guard));
         session.set_keepalive((!*shutdown.borrow()).then_some(IDLE_S));
         session.set_pipelined_prefix(read);
@@ -154,8 +157,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
         let problem = refusal::full();
         let request_id = accept::new_request_id();
         log::warn!("{request_id} from {} turned away: {} connections are open", guard::peer(&stream), self.caps.open());
-        let (None, Ok(_permit)) = (&entrance.tls, self.turned_away.try_acquire()) else { return None };
         let answer = refusal::render(&problem, &request_id);
+        self.telemetry.request(refusal::record(&problem, request_id, guard::address(&stream), &answer));
+        let (None, Ok(_permit)) = (&entrance.tls, self.turned_away.try_acquire()) else { return None };
         let say = async {
             stream.write_all(&answer).await.ok()?;
             stream.flush().await.ok()?;
@@ -243,9 +247,7 @@ async fn name_client(entrance: &Entrance, stream: &mut Stream) -> Option<()> {
 
 fn claim(place: &mut Place, stream: &Stream, limit: Option<usize>) -> bool {
     let Some(limit) = limit else { return true };
-    let digest = stream.get_socket_digest();
-    let address: Option<IpAddr> = digest.and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
-    address.is_none_or(|address| place.claim(address, limit))
+    guard::address(stream).is_none_or(|address| place.claim(address, limit))
 }
 
 #[async_trait]

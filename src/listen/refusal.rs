@@ -1,11 +1,13 @@
 //! Answers to connections that have no request yet, as bytes.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use heliostat_filters::dialect::openai::OpenAi;
 
 use crate::proxy::problem::Problem;
+use crate::telemetry::event::RequestRecord;
 
 /// Too many connections. Asked to come back, the SDKs do.
 #[must_use]
@@ -44,4 +46,10 @@ pub fn render(problem: &Problem, request_id: &str) -> Bytes {
         body.len(),
     );
     [head.as_bytes(), &body].concat().into()
+}
+
+/// What is told of it. A connection that was closed without a word is told of as if it had been answered.
+#[must_use]
+pub fn record(problem: &Problem, request_id: String, from: Option<IpAddr>, answer: &Bytes) -> RequestRecord {
+    RequestRecord::refused(request_id, from, problem.status, problem.code(), answer.len() as u64)
 }

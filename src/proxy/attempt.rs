@@ -5,6 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use heliostat_filters::chat::FinishReason;
 use heliostat_filters::fault::{Fault, FaultKind};
 use heliostat_filters::json::Pieces as Body;
 use heliostat_filters::loss::Loss;
@@ -12,6 +13,7 @@ use heliostat_filters::usage::Usage;
 use pingora_proxy::Session;
 
 use super::pump::{self, Pump};
+use super::waits::counted;
 use crate::config::{Candidate, Credential, Timeouts};
 use crate::telemetry::event::AttemptTimes;
 use crate::upstream::connect::ConnectError;
@@ -91,6 +93,8 @@ pub struct Translated {
     pub pieces: Vec<Bytes>,
     /// Token counts.
     pub usage: Usage,
+    /// Why the model stopped.
+    pub finish: Option<FinishReason>,
     /// What the client's shape had no place for.
     pub losses: Vec<Loss>,
 }
@@ -105,6 +109,8 @@ pub struct Whole {
     pub rest: Option<Lease>,
     /// Token counts, once it has been inspected.
     pub usage: Usage,
+    /// Why the model stopped, likewise.
+    pub finish: Option<FinishReason>,
 }
 
 /// A stream under way.
@@ -277,12 +283,12 @@ impl Attempt<'_> {
                 Ok(None) => {
                     self.pool.give_back(lease);
                     let body = first.unwrap_or_else(|| body.freeze());
-                    return Ok(Ready::Whole(Whole { head, body, rest: None, usage: Usage::default() }));
+                    return Ok(Ready::Whole(Whole { head, body, rest: None, usage: Usage::default(), finish: None }));
                 }
                 Err(error) => return Err(broken(&error, false, true)),
             }
             if body.len() > limit {
-                return Ok(Ready::Whole(Whole { head, body: body.freeze(), rest: Some(lease), usage: Usage::default() }));
+                return Ok(Ready::Whole(Whole { head, body: body.freeze(), rest: Some(lease), usage: Usage::default(), finish: None }));
             }
         }
     }
@@ -302,15 +308,16 @@ impl Waiting<'_> {
     /// # Errors
     /// [`Interrupt`].
     pub async fn on<T>(&mut self, deadline: Instant, upstream: impl Future<Output = T>) -> Result<T, Interrupt> {
-        let began = Instant::now();
-        let result = tokio::select! {
-            biased;
-            value = upstream => Ok(value),
-            _gone = self.session.as_downstream_mut().read_body_or_idle(true) => Err(Interrupt::ClientGone),
-            () = tokio::time::sleep_until(deadline.into()) => Err(Interrupt::Deadline),
+        let Self { session, waited } = self;
+        let either = async {
+            tokio::select! {
+                biased;
+                value = upstream => Ok(value),
+                _gone = session.as_downstream_mut().read_body_or_idle(true) => Err(Interrupt::ClientGone),
+                () = tokio::time::sleep_until(deadline.into()) => Err(Interrupt::Deadline),
+            }
         };
-        *self.waited += began.elapsed();
-        result
+        counted(waited, either).await
     }
 }
 

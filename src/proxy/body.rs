@@ -8,6 +8,7 @@ use pingora_proxy::Session;
 use tokio::time::Instant;
 
 use super::problem::Problem;
+use super::waits::counted;
 use crate::config::Limits;
 use crate::memory::Reservation;
 
@@ -21,22 +22,31 @@ const LINGER_BYTES: usize = 64 << 20;
 /// And for how long.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Where a body goes, and what its reading costs.
+pub struct Place<'p> {
+    /// Grows before anything is read.
+    pub memory: &'p mut Reservation,
+    /// Grows by the time the client keeps us waiting.
+    pub waited: &'p mut Duration,
+}
+
 /// Reads the body of a request. Answers `Expect: 100-continue` first, or curl would wait a second. Memory is reserved before anything is
 /// read: the announced length, or step by step.
 ///
 /// # Errors
 /// 413 over the limit, told from the announced length where there is one; 503 when the memory for bodies is used up; 408 for a client
 /// that stops sending, or takes too long; 400 for one that announced more than it sent; 415 for a compressed body.
-pub async fn read(session: &mut Session, limits: &Limits, memory: &mut Reservation) -> Result<Bytes, Problem> {
+pub async fn read(session: &mut Session, limits: &Limits, place: Place<'_>) -> Result<Bytes, Problem> {
     refuse_encoded(session)?;
-    read_raw(session, limits, memory).await
+    read_raw(session, limits, place).await
 }
 
 /// The same for a body that nobody here looks into: it may be compressed.
 ///
 /// # Errors
 /// As [`read`], but for 415.
-pub async fn read_raw(session: &mut Session, limits: &Limits, memory: &mut Reservation) -> Result<Bytes, Problem> {
+pub async fn read_raw(session: &mut Session, limits: &Limits, place: Place<'_>) -> Result<Bytes, Problem> {
+    let Place { memory, waited } = place;
     let announced = announced_bytes(session);
     if announced.is_some_and(|length| length > limits.body_bytes as u64) {
         return Err(too_large(limits.body_bytes));
@@ -49,7 +59,7 @@ pub async fn read_raw(session: &mut Session, limits: &Limits, memory: &mut Reser
         said.map_err(|error| broken(&error))?;
     }
     let deadline = Instant::now() + Duration::from_millis(limits.body_timeout_ms);
-    while let Some(piece) = next(session, deadline).await? {
+    while let Some(piece) = counted(waited, next(session, deadline)).await? {
         let needed = body.len() + piece.len();
         if needed > limits.body_bytes {
             return Err(too_large(limits.body_bytes));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use heliostat_filters::chat::ReplyContext;
+use heliostat_filters::chat::{FinishReason, ReplyContext};
 use heliostat_filters::dialect::{Client, Kind, Names, Written};
 use heliostat_filters::embeddings::Wanted;
 use heliostat_filters::fault::{Fault, FaultKind};
@@ -53,9 +53,10 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
     }
     let reply = terms.candidate.speech().dialect.chat_reply(&whole.body, terms.names).map_err(attempt::in_stream)?;
     let usage = reply.usage.unwrap_or_default();
+    let finish = reply.choices.first().and_then(|choice| choice.finish);
     if terms.same_dialect {
         drop(reply);
-        whole.usage = usage;
+        (whole.usage, whole.finish) = (usage, finish);
         return Ok(Ready::Whole(whole));
     }
     if terms.stream {
@@ -63,14 +64,14 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
     }
     let Written { body, mut losses } = terms.operation.client.write_reply(&reply, terms.reply);
     losses.extend(reply.losses);
-    Ok(Ready::Translated(Translated { head: whole.head, pieces: body.pieces, usage, losses }))
+    Ok(Ready::Translated(Translated { head: whole.head, pieces: body.pieces, usage, finish, losses }))
 }
 
 fn embeddings(mut whole: Whole, terms: Terms<'_>) -> Result<Ready, Ended> {
     let dialect = terms.candidate.speech().dialect;
     let read = operation::embeddings_reply(dialect, &whole.body, terms.wanted).map_err(attempt::in_stream)?;
     Ok(match read.written {
-        Some((pieces, losses)) => Ready::Translated(Translated { head: whole.head, pieces, usage: read.usage, losses }),
+        Some((pieces, losses)) => Ready::Translated(Translated { head: whole.head, pieces, usage: read.usage, finish: None, losses }),
         None => {
             whole.usage = read.usage;
             Ready::Whole(whole)
@@ -94,10 +95,12 @@ pub async fn answer(session: &mut Session, context: &mut Context, ready: Ready, 
         }
         Ready::Whole(whole) => {
             context.outcome.usage = whole.usage;
+            context.outcome.finish_reason = whole.finish.map(FinishReason::as_str);
             relay::whole(session, context, whole, pool, clocks).await?;
         }
         Ready::Translated(translated) => {
             context.outcome.usage = translated.usage;
+            context.outcome.finish_reason = translated.finish.map(FinishReason::as_str);
             context.outcome.losses.extend(translated.losses);
             relay::translated(session, context, &translated.head, translated.pieces).await?;
         }
@@ -117,6 +120,8 @@ async fn stream(
     let (relayed, pump) = relay::stream(session, context, streaming, writer, pool, clocks).await?;
     let seen = &pump.seen;
     context.outcome.usage = seen.usage;
+    context.outcome.finish_reason = seen.finish.map(FinishReason::as_str);
+    context.outcome.chunks = seen.chunks;
     context.outcome.losses.extend(seen.losses.iter().cloned());
     match relayed {
         Relayed::ClientGone => return Ok(End::ClientGone),

@@ -8,6 +8,7 @@ use heliostat_filters::json::Document;
 use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
 
+use super::body::Place;
 use super::operation::Operation;
 use super::passthrough::Pass;
 use crate::config::Candidate;
@@ -40,6 +41,13 @@ pub struct Context {
     pub in_flight: InFlight,
     /// What its body holds of the memory for all of them, until it is dropped.
     pub body_memory: Reservation,
+}
+
+impl Context {
+    /// Where the body of the request goes.
+    pub fn body_place(&mut self) -> Place<'_> {
+        Place { memory: &mut self.body_memory, waited: &mut self.outcome.waits.client }
+    }
 }
 
 /// An admitted request for a provider.
@@ -98,6 +106,8 @@ pub struct Outcome {
     pub first_content: Option<Instant>,
     /// Time spent waiting for others.
     pub waits: Waits,
+    /// Nobody measures the waits: Pingora's own loop carries it.
+    pub unmeasured: bool,
     /// Why the model stopped, in OpenAI's words.
     pub finish_reason: Option<&'static str>,
     /// Pieces that a stream came in.

@@ -59,7 +59,7 @@ fn record(session: &Session, error: Option<&pingora::Error>, context: &mut Conte
         response_bytes: session.body_bytes_sent() as u64,
         chunks: outcome.chunks,
         first_content: outcome.first_content,
-        waits: outcome.waits,
+        waits: (!outcome.unmeasured).then_some(outcome.waits),
     }
 }
 
@@ -74,7 +74,8 @@ fn how_it_ended(context: &Context, status: u16, error: Option<&pingora::Error>) 
         return event::Outcome::ClientGone;
     }
     if outcome.error_code.is_some() || status >= 400 {
-        return if outcome.attempts.is_empty() { event::Outcome::Refused } else { event::Outcome::Error };
+        let attempted = outcome.attempts.iter().any(|attempt| attempt.skipped.is_none());
+        return if attempted { event::Outcome::Error } else { event::Outcome::Refused };
     }
     if error.is_some() { event::Outcome::ClientGone } else { event::Outcome::Ok }
 }

@@ -23,6 +23,7 @@ mod pump;
 mod redact;
 mod relay;
 mod reply;
+mod waits;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -233,7 +234,7 @@ impl Gateway {
         }
         context.client = accept::authenticate(&session.req_header().headers, &live.snapshot)?.map(str::to_owned);
         let Ask::Call(called) = &ask else { return Ok(ask) };
-        let body = body::read(session, limits, &mut context.body_memory).await?;
+        let body = body::read(session, limits, context.body_place()).await?;
         context.outcome.bytes_in = body.len() as u64;
         let call = plan::call(called.clone(), body, &session.req_header().headers, &live.snapshot, context.started)?;
         context.outcome.asked_model.clone_from(&call.asked);

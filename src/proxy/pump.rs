@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use heliostat_filters::chat::{StreamEvent, StreamReader, StreamWriter};
+use heliostat_filters::chat::{FinishReason, StreamEvent, StreamReader, StreamWriter};
 use heliostat_filters::fault::{Fault, FaultKind};
 use heliostat_filters::loss::Loss;
 use heliostat_filters::sse::{SplitError, Splitter};
@@ -29,6 +29,10 @@ pub struct Seen {
     pub done: bool,
     /// Token counts so far.
     pub usage: Usage,
+    /// Why the model stopped: the first choice's word, where there are several.
+    pub finish: Option<FinishReason>,
+    /// Pieces that the stream came in.
+    pub chunks: u64,
     /// What the client's shape had no place for.
     pub losses: Vec<Loss>,
     /// The model, in the upstream's words.
@@ -61,6 +65,7 @@ impl Pump {
     /// Takes what arrived, appends what goes to the client.
     pub fn feed(&mut self, chunk: &Bytes, now: Instant, out: &mut BytesMut) {
         let Self { splitter, reader, writer, seen, secret, .. } = self;
+        seen.chunks += 1;
         if writer.is_none() {
             out.extend_from_slice(chunk);
         }
@@ -98,6 +103,7 @@ impl Pump {
 
     fn finish(&mut self, now: Instant, out: &mut BytesMut, whole: bool) {
         let Self { splitter, reader, writer, seen, secret, .. } = self;
+        seen.chunks += 1;
         let mut text = Vec::new();
         let mut take = |event: StreamEvent<'_>| {
             seen.note(&event, now, secret);
@@ -180,6 +186,7 @@ impl Seen {
         }
         match event {
             StreamEvent::Start { model, .. } if self.model.is_none() => self.model = Some(model.to_string()),
+            StreamEvent::Finish { reason, .. } if self.finish.is_none() => self.finish = Some(*reason),
             StreamEvent::Usage(usage) => self.usage.merge(*usage),
             StreamEvent::Lost(loss) if self.losses.len() < LOSSES && !self.losses.contains(loss) => self.losses.push(loss.clone()),
             StreamEvent::Failed(fault) => {

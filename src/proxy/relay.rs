@@ -68,7 +68,7 @@ impl RelayClocks {
 /// The client cannot be written to, or the provider broke off within a body longer than what is held: the connection is then cut, so
 /// that the client sees it too.
 pub async fn whole(session: &mut Session, context: &mut Context, whole: Whole, pool: &Pool, clocks: RelayClocks) -> pingora::Result<()> {
-    let Whole { head, body, rest, usage: _ } = whole;
+    let Whole { head, body, rest, .. } = whole;
     let mut header = headers::base(head.status, context)?;
     headers::add_upstream(&mut header, &head)?;
     context.outcome.status = head.status;
@@ -84,11 +84,11 @@ pub async fn whole(session: &mut Session, context: &mut Context, whole: Whole, p
     if rest.is_some() {
         tail.push(&body);
     }
-    session.as_downstream_mut().write_response_body(body, rest.is_none()).await?;
+    reply::write(session, context, body, rest.is_none()).await?;
     if let Some(lease) = rest {
         remainder(session, context, Rest { lease, tail }, pool, clocks).await?;
     }
-    session.as_downstream_mut().finish_body().await
+    reply::end(session, context).await
 }
 
 /// Sends a translated reply.
@@ -103,11 +103,10 @@ pub async fn translated(session: &mut Session, context: &mut Context, head: &Hea
     header.insert_header("content-length", pieces.iter().map(Bytes::len).sum::<usize>().to_string())?;
     own_time(&mut header, context)?;
     reply::begin(session, context, header).await?;
-    let client = session.as_downstream_mut();
     for piece in pieces {
-        client.write_response_body(piece, false).await?;
+        reply::write(session, context, piece, false).await?;
     }
-    client.finish_body().await
+    reply::end(session, context).await
 }
 
 /// Sends a stream: first what was held, then whatever arrives, as it arrives.
@@ -131,7 +130,7 @@ pub async fn stream(
             streaming.pump.close(client.as_mut(), &mut out);
         }
         if !out.is_empty() {
-            session.as_downstream_mut().write_response_body(out.split().freeze(), false).await?;
+            reply::write(session, context, out.split().freeze(), false).await?;
         }
         if over {
             break;
@@ -158,9 +157,9 @@ pub async fn stream(
     if relayed == Relayed::Whole && lease.connection.is_finished() {
         // Before the client knows of the end: its next request shall find the connection.
         pool.give_back(lease);
-        session.as_downstream_mut().finish_body().await?;
+        reply::end(session, context).await?;
     } else {
-        session.as_downstream_mut().finish_body().await?;
+        reply::end(session, context).await?;
         if relayed == Relayed::Whole && pump.is_complete() {
             settle(lease, pool).await;
         }
@@ -244,7 +243,7 @@ pub async fn remainder(session: &mut Session, context: &mut Context, rest: Rest,
         match unless_cut(waiting.on(until, lease.connection.next_body())).await {
             Ok(Ok(Some(piece))) => {
                 tail.push(&piece);
-                session.as_downstream_mut().write_response_body(piece, false).await?;
+                reply::write(session, context, piece, false).await?;
             }
             Ok(Ok(None)) => break,
             Ok(Err(error)) => return cut(context, &error.to_string()),

@@ -9,6 +9,7 @@ use super::body;
 use super::context::Context;
 use super::headers;
 use super::problem::Problem;
+use super::waits::counted;
 use crate::config::Snapshot;
 
 /// The time OpenAI's own list gives its oldest models; ours have none.
@@ -62,12 +63,28 @@ pub async fn json(session: &mut Session, context: &mut Context, status: u16, bod
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn begin(session: &mut Session, context: &Context, header: pingora::http::ResponseHeader) -> pingora::Result<()> {
+pub async fn begin(session: &mut Session, context: &mut Context, header: pingora::http::ResponseHeader) -> pingora::Result<()> {
     let client = session.as_downstream_mut();
     if context.in_flight.is_last() {
         client.set_keepalive(None);
     }
-    client.write_response_header(Box::new(header)).await
+    counted(&mut context.outcome.waits.client, client.write_response_header(Box::new(header))).await
+}
+
+/// Writes a piece of an answer's body, and waits until the client's socket has taken it.
+///
+/// # Errors
+/// The client cannot be written to.
+pub async fn write(session: &mut Session, context: &mut Context, piece: Bytes, last: bool) -> pingora::Result<()> {
+    counted(&mut context.outcome.waits.client, session.as_downstream_mut().write_response_body(piece, last)).await
+}
+
+/// Ends an answer's body.
+///
+/// # Errors
+/// The client cannot be written to.
+pub async fn end(session: &mut Session, context: &mut Context) -> pingora::Result<()> {
+    counted(&mut context.outcome.waits.client, session.as_downstream_mut().finish_body()).await
 }
 
 /// Writes a whole answer.
@@ -86,11 +103,10 @@ pub async fn send(
     header.insert_header("content-length", body.len().to_string())?;
     let head_only = session.req_header().method == http::Method::HEAD;
     begin(session, context, header).await?;
-    let client = session.as_downstream_mut();
     if !head_only {
-        client.write_response_body(body, true).await?;
+        write(session, context, body, true).await?;
     }
-    client.finish_body().await
+    end(session, context).await
 }
 
 fn models_body(snapshot: &Snapshot) -> Bytes {

@@ -10,14 +10,14 @@
 use std::io::{BufWriter, Write};
 use std::net::IpAddr;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
 use prometheus::IntCounter;
 use serde::{Serialize, Serializer};
 
-use super::event::{AttemptRecord, Labels, RequestRecord, micros};
+use super::event::{AttemptRecord, Blame, Labels, RequestRecord, Waits, micros};
 use super::queue::Message;
 use super::timestamp::rfc3339;
 
@@ -99,9 +99,13 @@ struct Line<'a> {
     model: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_request_id: Option<&'a str>,
     status: u16,
     stream: bool,
     outcome: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error_code: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -111,10 +115,17 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     losses: Vec<String>,
     #[serde(skip_serializing_if = "is_zero")]
-    losses_total: usize,
+    losses_total: u64,
     request_bytes: u64,
     response_bytes: u64,
-    own_us: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    chunks: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finish_reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    own_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits: Option<Waited>,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_content_us: Option<u64>,
     total_us: u64,
@@ -141,10 +152,35 @@ struct Attempt<'a> {
     model: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     credential: &'a str,
+    dialect: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<&'static str>,
+    began_us: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connected_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_content_us: Option<u64>,
     took_us: u64,
+}
+
+/// What was waited for, in microseconds; what was not is left out.
+#[derive(Serialize)]
+struct Waited {
+    #[serde(skip_serializing_if = "is_zero")]
+    client_us: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    queue_us: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    image_fetch_us: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    upstream_us: u64,
 }
 
 #[derive(Serialize, Default, PartialEq, Eq)]
@@ -178,31 +214,56 @@ impl<'a> Line<'a> {
             provider: served.map(|served| &*served.provider),
             model: served.map(|served| cut(&served.model)),
             credential: served.map(|served| &*served.credential),
+            upstream_request_id: record.upstream_request_id.as_deref().map(cut),
             status: record.status,
             stream: record.stream,
             outcome: record.outcome.as_str(),
+            fault: record.blame().map(Blame::as_str),
             error_code: record.error_code.as_deref().map(cut),
-            attempts: record.attempts.iter().map(Attempt::of).collect(),
+            attempts: record.attempts.iter().map(|attempt| Attempt::of(record, attempt)).collect(),
             usage: Tokens::of(&record.usage),
             losses: record.losses.iter().take(LOSSES_MAX).map(loss).collect(),
-            losses_total: record.losses.len(),
+            losses_total: record.losses.len() as u64,
             request_bytes: record.request_bytes,
             response_bytes: record.response_bytes,
+            chunks: record.chunks,
+            finish_reason: record.finish_reason,
             own_us: record.own_us(),
+            waits: record.waits.map(Waited::of),
             first_content_us: record.first_content.map(|at| record.us(at)),
             total_us: record.total_us(),
         }
     }
 }
 
+impl Waited {
+    fn of(waits: Waits) -> Self {
+        Self {
+            client_us: micros(waits.client),
+            queue_us: micros(waits.queue),
+            image_fetch_us: micros(waits.image_fetch),
+            upstream_us: micros(waits.upstream),
+        }
+    }
+}
+
 impl<'a> Attempt<'a> {
-    fn of(attempt: &'a AttemptRecord) -> Self {
+    fn of(record: &RequestRecord, attempt: &'a AttemptRecord) -> Self {
+        let us = |moment: Option<Instant>| moment.map(|moment| record.us(moment));
+        let times = attempt.times;
         Self {
             provider: &attempt.provider,
             model: cut(&attempt.model),
             credential: &attempt.credential,
+            dialect: attempt.dialect,
             status: attempt.status,
             outcome: attempt.outcome,
+            fault: attempt.blame.map(Blame::as_str),
+            skipped: attempt.skipped,
+            began_us: record.us(times.began),
+            connected_us: us(times.connected),
+            header_us: us(times.header),
+            first_content_us: us(times.first_content),
             took_us: micros(attempt.took()),
         }
     }
@@ -225,7 +286,7 @@ impl Tokens {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature.
-fn is_zero(count: &usize) -> bool {
+fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 

@@ -64,8 +64,8 @@ pub struct RequestRecord {
     pub chunks: u64,
     /// When the first content was there for the client.
     pub first_content: Option<Instant>,
-    /// Where the time went that was not our own.
-    pub waits: Waits,
+    /// Where the time went that was not our own; `None` where nobody could tell: an upload, which streams both ways at once.
+    pub waits: Option<Waits>,
 }
 
 /// Time spent waiting for others.
@@ -135,7 +135,7 @@ pub enum Outcome {
     Ok,
     /// Answered with an error after an attempt, or broken off by one.
     Error,
-    /// Answered by the gateway itself: the request is wrong, not allowed, or beyond a bound.
+    /// Answered by the gateway itself, without an attempt: the request is wrong, not allowed, or beyond a bound; or nobody could be tried.
     Refused,
     /// The client left before the end.
     ClientGone,
@@ -164,6 +164,39 @@ pub enum CredentialState {
 }
 
 impl RequestRecord {
+    /// Of a request that was refused before its head could be read, or for which there was no place.
+    #[must_use]
+    pub fn refused(request_id: String, client_address: Option<IpAddr>, status: u16, code: &str, response_bytes: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            request_id,
+            started: now,
+            started_at: SystemTime::now(),
+            ended: now,
+            trace: None,
+            client: None,
+            client_address,
+            labels: Labels::default(),
+            dialect: "openai",
+            endpoint: "other",
+            asked_model: String::new(),
+            status,
+            stream: false,
+            outcome: Outcome::Refused,
+            error_code: Some(code.to_owned()),
+            attempts: Vec::new(),
+            upstream_request_id: None,
+            usage: Usage::default(),
+            finish_reason: None,
+            losses: Vec::new(),
+            request_bytes: 0,
+            response_bytes,
+            chunks: 0,
+            first_content: None,
+            waits: None,
+        }
+    }
+
     /// Who answered; if nobody did, who was tried last.
     #[must_use]
     pub fn served(&self) -> Option<&AttemptRecord> {
@@ -184,19 +217,20 @@ impl RequestRecord {
 
     /// What Heliostat itself took: all but the waits, in microseconds.
     #[must_use]
-    pub fn own_us(&self) -> u64 {
-        self.total_us().saturating_sub(micros(self.waits.total()))
+    pub fn own_us(&self) -> Option<u64> {
+        Some(self.total_us().saturating_sub(micros(self.waits?.total())))
     }
 
     /// Whose fault it was that the client did not get what it asked for; `None` if it did.
     #[must_use]
     pub fn blame(&self) -> Option<Blame> {
+        let of_attempts = || self.attempts.last().and_then(|attempt| attempt.blame);
         match self.outcome {
             Outcome::Ok => None,
             Outcome::ClientGone => Some(Blame::Client),
-            Outcome::Refused if self.status < 500 => Some(Blame::Client),
-            Outcome::Refused => Some(Blame::Gateway),
-            Outcome::Error => Some(self.attempts.last().and_then(|attempt| attempt.blame).unwrap_or(Blame::Provider)),
+            Outcome::Refused => Some(of_attempts().unwrap_or(if self.status < 500 { Blame::Client } else { Blame::Gateway })),
+            // Whose answer broke off was a success until then.
+            Outcome::Error => Some(of_attempts().unwrap_or(Blame::Provider)),
         }
     }
 }

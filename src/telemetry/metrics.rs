@@ -85,8 +85,10 @@ impl Metrics {
         if let Some(first) = event.first_content {
             self.first_content.with_label_values(&lane).observe(seconds(event.us(first)));
         }
-        #[allow(clippy::cast_precision_loss)] // Microseconds of a request are far below 2^53.
-        self.own_time.with_label_values(&[event.endpoint]).observe(event.own_us() as f64);
+        if let Some(own_us) = event.own_us() {
+            #[allow(clippy::cast_precision_loss)] // Microseconds of a request are far below 2^53.
+            self.own_time.with_label_values(&[event.endpoint]).observe(own_us as f64);
+        }
         self.tokens(lane, &event.usage);
         self.failover(event);
         for loss in &event.losses {

@@ -85,7 +85,7 @@ fn record() -> RequestRecord {
         response_bytes: 900,
         chunks: 3,
         first_content: Some(started + Duration::from_millis(210)),
-        waits: Waits { upstream: Duration::from_micros(312_000 - 41), ..Waits::default() },
+        waits: Some(Waits { upstream: Duration::from_micros(312_000 - 41), ..Waits::default() }),
     }
 }
 

@@ -224,7 +224,7 @@ impl Engine<'_> {
         }
         reply::begin(session, context, header).await?;
         if !held.is_empty() {
-            session.as_downstream_mut().write_response_body(held, rest.is_none()).await?;
+            reply::write(session, context, held, rest.is_none()).await?;
         }
         if let Some(lease) = rest {
             let clocks = self.clocks(Instant::now());
@@ -232,7 +232,7 @@ impl Engine<'_> {
             let rest = Rest { lease, tail: Tail::default() };
             relay::remainder(session, context, rest, &self.gateway.pool, clocks).await?;
         }
-        session.as_downstream_mut().finish_body().await
+        reply::end(session, context).await
     }
 }
 

@@ -22,6 +22,7 @@ pub use self::target::Target;
 use super::accept::{self, Ask};
 use super::context::{Context, Outcome};
 use super::problem::Problem;
+use super::waits::counted;
 use super::{Gateway, body, plan, reply};
 use crate::config::{Candidate, Limits};
 use crate::live::Live;
@@ -68,7 +69,7 @@ pub async fn admit(session: &mut Session, context: &mut Context, unknown: Proble
         true => Way::Native(Box::new(native::State::new(session, limits)?)),
         // The bytes of a socket are no body.
         false if is_web_socket(session) => Way::Engine(Bytes::new()),
-        false => Way::Engine(body::read_raw(session, limits, &mut context.body_memory).await?),
+        false => Way::Engine(body::read_raw(session, limits, context.body_place()).await?),
     };
     let model = model(&target, &way, &session.req_header().headers, limits)?;
     context.outcome.asked_model = model.chars().take(256).collect();
@@ -87,7 +88,7 @@ pub async fn admit(session: &mut Session, context: &mut Context, unknown: Proble
 pub async fn serve(gateway: &Gateway, session: &mut Session, context: &mut Context, mut pass: Box<Pass>) -> pingora::Result<bool> {
     let live = context.live.clone();
     if let Some(gate) = live.gates.of(pass.keys.candidate.provider.index) {
-        match gate.enter(pass.keys.clocks.first_byte).await {
+        match counted(&mut context.outcome.waits.queue, gate.enter(pass.keys.clocks.first_byte)).await {
             Ok(permit) => pass.permit = Some(permit),
             Err(full) => {
                 let problem =
@@ -98,6 +99,7 @@ pub async fn serve(gateway: &Gateway, session: &mut Session, context: &mut Conte
         }
     }
     if matches!(pass.way, Way::Native(_)) {
+        context.outcome.unmeasured = true;
         native::begin(session).await?;
         context.pass = Some(pass);
         return Ok(true);

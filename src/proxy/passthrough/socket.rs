@@ -10,6 +10,7 @@ use super::headers;
 use crate::drain;
 use crate::proxy::context::Context;
 use crate::proxy::headers as own;
+use crate::proxy::waits::counted;
 use crate::upstream::head::Head;
 use crate::upstream::pool::Lease;
 
@@ -34,12 +35,15 @@ pub async fn relay(session: &mut Session, context: &mut Context, head: &Head, mu
     client.set_read_timeout(None);
     client.write_response_header(Box::new(header)).await?;
     loop {
-        let event = tokio::select! {
-            bytes = client.read_request_body() => bytes?.map_or(Event::Ended, Event::Client),
-            () = drain::cut() => Event::Ended,
-            bytes = lease.connection.next_body() => bytes.ok().flatten().map_or(Event::Ended, Event::Provider),
+        let either = async {
+            tokio::select! {
+                bytes = client.read_request_body() => Ok::<_, Box<pingora::Error>>(bytes?.map_or(Event::Ended, Event::Client)),
+                () = drain::cut() => Ok(Event::Ended),
+                bytes = lease.connection.next_body() => Ok(bytes.ok().flatten().map_or(Event::Ended, Event::Provider)),
+            }
         };
-        match event {
+        // Of a conversation nobody can tell who is waited for.
+        match counted(&mut context.outcome.waits.upstream, either).await? {
             Event::Client(bytes) => {
                 context.outcome.bytes_in += bytes.len() as u64;
                 if lease.connection.write_upgraded(bytes).await.is_err() {

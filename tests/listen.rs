@@ -121,7 +121,8 @@ async fn a_slow_head_is_408() {
     connection.write(b"GET /v1/models HTTP/1.1\r\nHo").await.unwrap();
     refused(&mut connection, 408, "a first head").await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    gateway.log_line("408").await;
+    let line = gateway.output_line("\"status\":408").await;
+    assert!(line.contains("\"outcome\":\"refused\"") && line.contains("request_timeout"), "{line}");
 }
 
 #[tokio::test]

@@ -250,7 +250,11 @@ impl Lines {
         };
         match tokio::time::timeout(super::PATIENCE, found).await {
             Ok(line) => line,
-            Err(_) => panic!("no line for {what} in:\n{}", self.lines.lock().unwrap().join("\n")),
+            Err(_) => {
+                // Not within the panic: it would poison the lock, and the report of what the gateway said would end the whole run.
+                let lines = self.lines.lock().unwrap().join("\n");
+                panic!("no line for {what} in:\n{lines}")
+            }
         }
     }
 }

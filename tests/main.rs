@@ -39,6 +39,7 @@ mod passthrough;
 mod readme;
 mod reload;
 mod rest;
+mod retry_budget;
 mod service;
 mod stop;
 mod stream;

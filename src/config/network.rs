@@ -1,12 +1,13 @@
 //! `network` and `concurrency_and_buffer_size`: clocks, retries and the bound on requests under way.
 
 use super::field::{Field, Section};
-use super::snapshot::{BreakerRules, Concurrency, Retry, Timeouts};
+use super::snapshot::{BreakerRules, BudgetRules, Concurrency, Retry, Timeouts};
 
 /// The keys of a `network` section, at the top level and in a provider.
 const NETWORK: &[&str] = &["breaker", "retry", "timeouts"];
 const BREAKER: &[&str] = &["enabled", "consecutive", "error_rate", "min_requests", "window_ms", "open_ms", "open_max_ms", "fair_ms"];
-const RETRY: &[&str] = &["max_retries", "backoff_initial_ms"];
+const RETRY: &[&str] = &["max_retries", "backoff_initial_ms", "budget"];
+const BUDGET: &[&str] = &["enabled", "share", "reserve"];
 const TIMEOUTS: &[&str] = &["connect_ms", "tls_ms", "header_ms", "first_content_ms", "stall_ms", "total_ms"];
 const CONCURRENCY: &[&str] = &["concurrency", "buffer_size"];
 
@@ -20,6 +21,7 @@ const DEFAULT_QUEUE_MS: u64 = 1_000;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Network {
     pub(super) breaker: BreakerRules,
+    pub(super) budget: BudgetRules,
     pub(super) retry: Retry,
     pub(super) timeouts: Timeouts,
 }
@@ -60,6 +62,21 @@ impl Network {
             self.retry.max_retries = u32::try_from(retries).ok();
         }
         section.milliseconds("backoff_initial_ms", 1, &mut self.retry.backoff_initial_ms);
+        self.read_budget(&section);
+    }
+
+    fn read_budget(&mut self, retry: &Section<'_>) {
+        let Some(section) = retry.get("budget").and_then(|field| field.section(BUDGET)) else { return };
+        let rules = &mut self.budget;
+        if let Some(enabled) = section.get("enabled").and_then(|field| field.boolean()) {
+            rules.enabled = enabled;
+        }
+        if let Some(share) = section.get("share").and_then(|field| field.number(0.0..=100.0)) {
+            rules.share = share;
+        }
+        if let Some(reserve) = section.get("reserve").and_then(|field| field.integer(0..=MAX_REQUESTS)) {
+            rules.reserve = u32::try_from(reserve).unwrap_or(rules.reserve);
+        }
     }
 
     fn read_timeouts(&mut self, network: &Section<'_>) {

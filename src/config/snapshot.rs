@@ -157,6 +157,8 @@ pub struct Provider {
     pub timeouts: Timeouts,
     /// Extra attempts at one candidate.
     pub retry: Retry,
+    /// How many of them may be repeats.
+    pub budget: BudgetRules,
     /// When a host that fails is asked last.
     pub breaker: BreakerRules,
     /// Bound on requests under way, where one is set.
@@ -310,6 +312,24 @@ pub struct Retry {
 impl Default for Retry {
     fn default() -> Self {
         Self { max_retries: None, backoff_initial_ms: 500 }
+    }
+}
+
+/// How much of what a provider is asked may be asked again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BudgetRules {
+    /// Whether there is a budget at all.
+    pub enabled: bool,
+    /// Repeats, as a share of first attempts.
+    pub share: f64,
+    /// So many are free in ten to twenty seconds.
+    pub reserve: u32,
+}
+
+impl Default for BudgetRules {
+    fn default() -> Self {
+        // A provider that fails four times in ten is still repeated in full; one that fails always gets half as much again.
+        Self { enabled: true, share: 0.5, reserve: 20 }
     }
 }
 

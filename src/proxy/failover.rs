@@ -14,7 +14,7 @@ use super::outgoing::Outgoing;
 use super::prepare::{Prepared, Translator};
 use super::pump::Pump;
 use super::{Gateway, commit, redact};
-use crate::config::{Candidate, Credential, Secret};
+use crate::config::{Candidate, Credential, Retry, Secret};
 use crate::live::Live;
 use crate::telemetry::event::{AttemptRecord, AttemptTimes, Blame};
 use crate::upstream::breaker::Trial;
@@ -433,7 +433,11 @@ impl<'a> Failover<'a> {
         self.exhausted.faults.push(AttemptFault { outcome, ..fault });
         self.exhausted.last = Some(failure);
         self.exhausted.last_same_dialect = same_dialect;
-        step
+        if !verdict::is_repeat(outcome, step, left) || self.live.lanes.may_repeat(&candidate.provider, now) {
+            return step;
+        }
+        self.skip(context, candidate, Skip::RetryBudget, None, "retry_budget");
+        verdict::next(outcome, tried.history, Retry { max_retries: Some(0), ..candidate.provider.retry }, left)
     }
 
     fn ask<'t>(&self, candidate: &'t Candidate, tried: &'t Tried, last_resort: bool, now: Instant) -> Ask<'t> {

@@ -85,6 +85,8 @@ pub enum Skip {
     NoCredential,
     /// Its concurrency limit is reached.
     Busy,
+    /// It was attempted, and is not again: its budget of repeats is used up.
+    RetryBudget,
     /// It cannot carry the request (no vision, no such file).
     Unfit,
 }
@@ -165,7 +167,7 @@ impl Outcome {
             Self::Token | Self::Skipped(Skip::RateLimited | Skip::NoCredential) => Scope::Key,
             Self::Skipped(Skip::Unfit) => Scope::Missing,
             Self::Connect | Self::Tls | Self::Dns | Self::Timeout(_) | Self::Reset { .. } => Scope::Host,
-            Self::Truncated | Self::Malformed | Self::Skipped(Skip::Busy) => Scope::Host,
+            Self::Truncated | Self::Malformed | Self::Skipped(Skip::Busy | Skip::RetryBudget) => Scope::Host,
         }
     }
 
@@ -187,6 +189,7 @@ impl Outcome {
             Self::Skipped(Skip::Overloaded) => "skipped_overloaded",
             Self::Skipped(Skip::NoCredential) => "skipped_no_credential",
             Self::Skipped(Skip::Busy) => "skipped_busy",
+            Self::Skipped(Skip::RetryBudget) => "skipped_retry_budget",
             Self::Skipped(Skip::Unfit) => "skipped_unfit",
         }
     }
@@ -300,6 +303,17 @@ pub fn next(outcome: Outcome, history: History, retry: Retry, left: Left) -> Ste
         Scope::Host | Scope::StaleConnection if left.keys.elsewhere => Step::NextKey,
         Scope::Host | Scope::Model | Scope::StaleConnection if other_key && !left.candidates => Step::NextKey,
         Scope::Host | Scope::Model | Scope::StaleConnection => onward,
+    }
+}
+
+/// Whether a step asks again what has just failed, and so costs the budget of [`super::select::Lanes::may_repeat`]. Another key after
+/// a fault of the first does not: the first rests.
+#[must_use]
+pub fn is_repeat(outcome: Outcome, step: Step, left: Left) -> bool {
+    match (outcome.scope(), step) {
+        (Scope::Host | Scope::Model | Scope::StaleConnection, Step::SameKey { replay: false, .. }) | (Scope::Model, Step::NextKey) => true,
+        (Scope::Host | Scope::StaleConnection, Step::NextKey) => !left.keys.elsewhere,
+        _ => false,
     }
 }
 

@@ -41,6 +41,7 @@ mod reload;
 mod rest;
 mod retry_budget;
 mod service;
+mod slow_stream;
 mod stop;
 mod stream;
 mod translate;

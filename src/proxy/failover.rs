@@ -461,11 +461,13 @@ impl<'a> Failover<'a> {
         let within = |ms: Option<u64>| ms.map_or(share, |ms| share.min(now + Duration::from_millis(ms)));
         let stall = Duration::from_millis(timeouts.stall_ms);
         if !self.call.stream {
-            return AttemptClocks { header: within(timeouts.header_ms), first_content: share, stall };
+            return AttemptClocks { header: within(timeouts.header_ms), first_content: share, stall, slow_stream: None };
         }
         let content = self.call.clocks.first_content.unwrap_or(Duration::from_millis(timeouts.first_content_ms));
         let header = within(Some(timeouts.header_ms.unwrap_or(crate::config::Timeouts::STREAM_HEADER_MS)));
-        AttemptClocks { header: header.min(now + content), first_content: share.min(now + content), stall }
+        // A slow answer is better than none.
+        let slow_stream = timeouts.slow_stream.filter(|_| !self.queue.is_empty());
+        AttemptClocks { header: header.min(now + content), first_content: share.min(now + content), stall, slow_stream }
     }
 
     /// Waits before the same credential is tried again. A wait that would outlast the deadline is none: the candidate is left, since an

@@ -68,6 +68,8 @@ pub enum Phase {
     Header,
     /// The first content.
     FirstContent,
+    /// So much content, before the commit: it came too slowly.
+    SlowStream,
     /// Between contents.
     Stall,
     /// The whole request: no attempt can follow.
@@ -203,6 +205,7 @@ impl Phase {
             Self::Send => "timeout_send",
             Self::Header => "timeout_header",
             Self::FirstContent => "timeout_first_content",
+            Self::SlowStream => "slow_stream",
             Self::Stall => "timeout_stall",
             Self::Total => "timeout_total",
         }
@@ -263,6 +266,8 @@ pub fn blame(outcome: Outcome, took: Duration, clocks: Timeouts, fair: Duration)
             Phase::Tls => clocks.tls_ms,
             Phase::Send | Phase::Header => clocks.header_ms.unwrap_or(clocks.first_content_ms).min(clocks.first_content_ms),
             Phase::FirstContent => clocks.first_content_ms,
+            // Its own clock in any case: the caller has no say in it.
+            Phase::SlowStream => 0,
             Phase::Stall => clocks.stall_ms,
             Phase::Total => clocks.total_ms,
         };

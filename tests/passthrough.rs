@@ -203,7 +203,7 @@ async fn a_failing_provider_is_asked_again_only_for_what_changes_nothing() {
 async fn errors_of_our_own_speak_the_providers_dialect() {
     let (anthropic, gemini) = (Provider::refusing().await, Provider::refusing().await);
     let gateway = Gateway::start(Config::new().provider("anthropic", &anthropic).provider("gemini", &gemini)).await;
-    let anthropic = client::send(gateway.address, "POST", "/anthropic/v1/messages", &[], b"{}").await;
+    let anthropic = client::send(gateway.address, "POST", "/anthropic/v1/files", &[], b"{}").await;
     assert_eq!(
         (anthropic.expect(502).json()["type"].as_str(), anthropic.json()["error"]["type"].as_str()),
         (Some("error"), Some("api_error"))
@@ -233,7 +233,7 @@ async fn a_path_cannot_leave_the_base_url() {
 #[tokio::test]
 async fn an_unknown_provider_is_not_found() {
     let one = one("openai").await;
-    for path in ["/nobody/v1/files", "/anthropic/v1/messages", "/openai", "/openai/", "/v1/files"] {
+    for path in ["/nobody/v1/files", "/cohere/v1/files", "/openai", "/openai/", "/v1/files"] {
         assert_eq!(one.get(path).await.expect(404).json()["error"]["code"], "unknown_url", "{path}");
     }
 }

@@ -80,6 +80,18 @@ impl Losses {
         }
     }
 
+    /// Tells them in a stream, once: the comment `: heliostat-loss ["path",…]`. JSON keeps line ends out of it.
+    pub fn tell(&mut self, out: &mut Vec<u8>) {
+        if self.0.is_empty() {
+            return;
+        }
+        let paths: Vec<_> = self.0.drain(..).map(|loss| loss.path).collect();
+        out.extend_from_slice(b": heliostat-loss ");
+        // Writing to memory cannot fail, and text can always be quoted.
+        let _ = serde_json::to_writer(&mut *out, &paths);
+        out.extend_from_slice(b"\n\n");
+    }
+
     /// Whether another loss is told by its path; if not, one row says that there are more.
     fn has_room(&mut self, kind: LossKind) -> bool {
         if self.0.len() == TOLD {

@@ -148,7 +148,6 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
         credentials,
         timeouts: network.timeouts,
         retry: network.retry,
-        budget: network.budget,
         breaker: network.breaker,
         concurrency,
     })))

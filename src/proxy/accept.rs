@@ -1,98 +1,14 @@
-//! The head of a request: its id, its bounds, what it is for, who sends it.
+//! The head of a request: its id, its bounds, who sends it.
 
-use heliostat_filters::dialect::openai::OpenAi;
-use heliostat_filters::dialect::{Address, CLIENTS, Client, Kind};
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use pingora_proxy::Session;
 
-use super::operation::Operation;
 use super::problem::Problem;
 use crate::config::{Limits, Snapshot};
 use crate::listen::head;
 
-/// What a request asks for.
-#[derive(Debug, Clone)]
-pub enum Ask {
-    /// A call that providers are asked for.
-    Call(Called),
-    /// `GET /v1/models`
-    Models,
-    /// Anything else of a provider's API: `/{provider}/…`
-    PassThrough,
-    /// Liveness or readiness.
-    Health,
-}
-
-/// A call, and what its path says of it.
-#[derive(Debug, Clone)]
-pub struct Called {
-    /// What it is for.
-    pub operation: Operation,
-    /// What its path says.
-    pub address: Address,
-}
-
-/// Endpoints with a fixed path: path, method, what it is.
-const ENDPOINTS: &[(&str, Method, Ask)] = &[
-    ("/v1/chat/completions", Method::POST, call(&OpenAi, Kind::Chat)),
-    ("/chat/completions", Method::POST, call(&OpenAi, Kind::Chat)),
-    ("/v1/embeddings", Method::POST, call(&OpenAi, Kind::Embeddings)),
-    ("/embeddings", Method::POST, call(&OpenAi, Kind::Embeddings)),
-    ("/v1/models", Method::GET, Ask::Models),
-    ("/models", Method::GET, Ask::Models),
-];
-
 /// Headers a client may carry its key in, with the scheme before it.
 const KEY_HEADERS: &[(&str, &str)] = &[("authorization", "Bearer "), ("x-api-key", ""), ("api-key", ""), ("x-goog-api-key", "")];
-
-impl Ask {
-    /// The endpoint's name in logs and metrics.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Call(called) => match called.operation.kind {
-                Kind::Chat => "chat",
-                Kind::Embeddings => "embeddings",
-                Kind::CountTokens => "count_tokens",
-            },
-            Self::Models => "models",
-            Self::PassThrough => "passthrough",
-            Self::Health => "health",
-        }
-    }
-}
-
-const fn call(client: &'static dyn Client, kind: Kind) -> Ask {
-    Ask::Call(Called { operation: Operation { client, kind }, address: Address { model: None, stream: None } })
-}
-
-/// Finds the endpoint of a request.
-///
-/// # Errors
-/// 404 for an unknown path, 405 for a known one with another method.
-pub fn endpoint(session: &Session) -> Result<Ask, Problem> {
-    let head = session.req_header();
-    let path = head.uri.path().trim_end_matches('/');
-    let mut of_path = ENDPOINTS.iter().filter(|(known, ..)| *known == path).peekable();
-    if of_path.peek().is_none() {
-        let addressed = CLIENTS.iter().find_map(|client| Some((*client, client.address(path)?)));
-        if let Some((client, (kind, address))) = addressed.filter(|_| head.method == Method::POST) {
-            return Ok(Ask::Call(Called { operation: Operation { client, kind }, address }));
-        }
-        let path = super::redact::cut(path, 128);
-        let message = format!(
-            "Unknown request URL: {} {path}. The gateway serves /v1/chat/completions, /v1/embeddings and /v1/models, and a configured \
-             provider's own API below /{{its name}}/.",
-            head.method
-        );
-        return Err(Problem::new(404, "unknown_url", message));
-    }
-    let found = of_path.find(|(_, method, _)| *method == head.method || (*method == Method::GET && head.method == Method::HEAD));
-    let Some((_, _, ask)) = found else {
-        return Err(Problem::new(405, "method_not_allowed", format!("{} is not allowed on {path}.", head.method)));
-    };
-    Ok(ask.clone())
-}
 
 /// Checks the raw head of an HTTP/1 request. HTTP/2 has one way to say a thing, and its library checks that.
 ///

@@ -1,5 +1,5 @@
 //! The life of a request in Pingora's phases. Each phase is a few lines that call, in order:
-//! [`accept`] → [`body`] → [`plan`] → [`failover`] (over [`attempt`]s) → [`commit`] and [`relay`] → [`finish`]. [`reply`] renders the
+//! [`accept`] → [`endpoint`] → [`body`] → [`plan`] → [`failover`] (over [`attempt`]s) → [`commit`] and [`relay`] → [`finish`]. [`reply`] renders the
 //! gateway's own answers, [`exhausted`] what is said when nothing is left. [`passthrough`] carries what is
 //! for no endpoint of the gateway's own but for a provider's.
 
@@ -8,6 +8,7 @@ mod attempt;
 mod body;
 mod commit;
 mod context;
+mod endpoint;
 mod exhausted;
 mod failover;
 mod finish;
@@ -38,8 +39,8 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
-use self::accept::Ask;
 use self::context::{Context, Outcome};
+use self::endpoint::Ask;
 use self::failover::{End, Failover};
 use self::passthrough::native;
 use self::problem::Problem;
@@ -114,7 +115,9 @@ impl ProxyHttp for Gateway {
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         match self.admit(session, context).await {
             Ok(Ask::Call(_) | Ask::PassThrough) => return Ok(false),
-            Ok(Ask::Models) => reply::models(session, context).await?,
+            Ok(Ask::Models(client)) => reply::models(session, context, client).await?,
+            Ok(Ask::Model(client, id)) => reply::model(session, context, client, &id).await?,
+            Ok(Ask::Root) => reply::json(session, context, 200, "{}\n").await?,
             Ok(Ask::Health) => {
                 let (status, body) = self.readiness.answer(session.req_header().uri.path()).unwrap_or((404, "{}\n"));
                 reply::json(session, context, status, body).await?;
@@ -216,20 +219,18 @@ impl Gateway {
     async fn admit(&self, session: &mut Session, context: &mut Context) -> Result<Ask, Problem> {
         let live = context.live.clone();
         let limits = &live.snapshot.limits;
+        context.dialect = endpoint::speaker(session.req_header());
         accept::sound(session)?;
         accept::bounds(&session.req_header().headers, limits)?;
         let ask = match self.readiness.answer(session.req_header().uri.path()) {
             Some(_) => Ask::Health,
-            None => match accept::endpoint(session) {
+            None => match endpoint::find(session.req_header(), &live.snapshot) {
                 Err(problem) if problem.status == 404 => return passthrough::admit(session, context, problem).await,
                 asked => asked?,
             },
         };
         context.endpoint = ask.name();
-        if let Ask::Call(called) = &ask {
-            context.dialect = called.operation.client;
-        }
-        if matches!(ask, Ask::Health) {
+        if matches!(ask, Ask::Health | Ask::Root) {
             return Ok(ask);
         }
         context.client = accept::authenticate(&session.req_header().headers, &live.snapshot)?.map(str::to_owned);

@@ -9,8 +9,8 @@ use heliostat_filters::image::{self, ImageSource};
 use heliostat_filters::json::{Document, ScanLimits};
 use http::HeaderMap;
 
-use super::accept::Called;
 use super::context::{Call, Clocks};
+use super::endpoint::Called;
 use super::operation::Operation;
 use super::problem::Problem;
 use crate::config::{Candidate, Limits, Resolution, Snapshot};
@@ -108,7 +108,9 @@ fn sane_name(name: &str, param: &str) -> Result<(), Problem> {
     Err(Problem::new(400, "invalid_model", message).at(param))
 }
 
-fn unknown_model(asked: &str, known: &[String], param: &str) -> Problem {
+/// 404 for a model that nobody serves, with those that somebody does.
+#[must_use]
+pub fn unknown_model(asked: &str, known: &[String], param: &str) -> Problem {
     let asked: String = asked.chars().take(128).collect();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     let message = format!("The model `{asked}` is not configured here. Known: {known}.");

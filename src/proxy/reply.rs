@@ -1,19 +1,16 @@
 //! Answers the gateway gives by itself: errors, the list of models, health.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
+use heliostat_filters::dialect::{Client, Model};
 use pingora_proxy::Session;
 
 use super::body;
 use super::context::Context;
 use super::headers;
+use super::plan;
 use super::problem::Problem;
 use super::waits::counted;
-use crate::config::Snapshot;
-
-/// The time OpenAI's own list gives its oldest models; ours have none.
-const CREATED: u64 = 1_677_610_602;
+use crate::config::Resolution;
 
 /// Answers with a problem in the client's dialect.
 ///
@@ -40,12 +37,27 @@ pub async fn problem(session: &mut Session, context: &mut Context, problem: &Pro
     Ok(())
 }
 
-/// Answers with the configured models in OpenAI's shape.
+/// Answers with the configured models in the asker's shape.
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn models(session: &mut Session, context: &mut Context) -> pingora::Result<()> {
-    let body = models_body(&context.live.snapshot);
+pub async fn models(session: &mut Session, context: &mut Context, client: &dyn Client) -> pingora::Result<()> {
+    let models: Vec<_> = context.live.snapshot.model_ids().into_iter().map(|(id, owner)| Model { id, owner }).collect();
+    let header = headers::base(200, context)?;
+    send(session, context, header, "application/json", client.write_models(&models)).await
+}
+
+/// Answers with one model, if it is one that may be asked for.
+///
+/// # Errors
+/// The client cannot be written to.
+pub async fn model(session: &mut Session, context: &mut Context, client: &dyn Client, id: &str) -> pingora::Result<()> {
+    let owner = match context.live.snapshot.resolve(id) {
+        Resolution::Route(_) => "heliostat".to_owned(),
+        Resolution::Candidate(candidate) => candidate.provider.name.clone(),
+        Resolution::Unknown { known } => return problem(session, context, &plan::unknown_model(id, &known, "model")).await,
+    };
+    let body = client.write_model(&Model { id: id.to_owned(), owner });
     let header = headers::base(200, context)?;
     send(session, context, header, "application/json", body).await
 }
@@ -107,20 +119,4 @@ pub async fn send(
         write(session, context, body, true).await?;
     }
     end(session, context).await
-}
-
-fn models_body(snapshot: &Snapshot) -> Bytes {
-    let mut text = String::from(r#"{"object":"list","data":["#);
-    for (position, (id, owner)) in snapshot.model_ids().iter().enumerate() {
-        let comma = if position == 0 { "" } else { "," };
-        let (id, owner) = (quote(id), quote(owner));
-        // Writing to a string cannot fail.
-        let _ = write!(text, r#"{comma}{{"id":{id},"object":"model","created":{CREATED},"owned_by":{owner}}}"#);
-    }
-    text.push_str("]}");
-    Bytes::from(text)
-}
-
-fn quote(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_default()
 }

@@ -64,6 +64,15 @@ impl Reply {
         error["message"].as_str().expect("a message").to_owned()
     }
 
+    /// The message of an Anthropic error, whose shape is checked.
+    #[track_caller]
+    pub fn anthropic_error(&self) -> String {
+        let json = self.json();
+        assert_eq!((json["type"].as_str(), json["request_id"].as_str()), (Some("error"), Some(self.header("request-id"))), "{json}");
+        assert!(json["error"]["type"].is_string(), "an error has a type: {json}");
+        json["error"]["message"].as_str().expect("a message").to_owned()
+    }
+
     /// Attempts as `x-heliostat-attempts` lists them, without their durations: `openai/gpt-4o#KEY;529`.
     pub fn attempts(&self) -> Vec<String> {
         attempts(&self.head)

@@ -8,6 +8,7 @@ pub mod gateway;
 pub mod h2;
 pub mod http;
 pub mod manager;
+pub mod messages;
 pub mod native;
 pub mod provider;
 pub mod sample;

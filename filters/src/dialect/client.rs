@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+
 use super::{Dialect, Target};
 use crate::chat::{ChatRequest, FallbackRef, Reply, ReplyContext, StreamWriter};
 use crate::json::{Document, Pieces, Shape, View};
@@ -38,6 +40,15 @@ pub struct Asked<'a> {
     pub stream: bool,
     /// The request's own list of fallbacks: `None` leaves it to the configuration, an empty list asks for none.
     pub fallbacks: Option<Vec<FallbackRef<'a>>>,
+}
+
+/// A model that clients may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// What to ask for: a route, or `provider/model`.
+    pub id: String,
+    /// Who serves it.
+    pub owner: String,
 }
 
 /// A reply in the client's words.
@@ -87,6 +98,12 @@ pub trait Client: Dialect {
 
     /// Writes a whole reply.
     fn write_reply(&self, reply: &Reply<'_>, context: &ReplyContext) -> Written;
+
+    /// Writes the list of models that may be asked for.
+    fn write_models(&self, models: &[Model]) -> Bytes;
+
+    /// Writes one of them.
+    fn write_model(&self, model: &Model) -> Bytes;
 
     /// A writer for one stream.
     fn stream_writer(&self, context: ReplyContext) -> Box<dyn StreamWriter>;

@@ -41,7 +41,6 @@ impl<'d> Edits<'d> {
         self.edits.push((view.range(), New::Inline(head, inline)));
     }
 
-    #[allow(dead_code, reason = "for dialects whose bodies name the version of their API")]
     /// JSON text right behind the brace that opens an object.
     pub(super) fn lead(&mut self, object: View<'_>, members: &str) {
         let at = object.range().start + 1;
@@ -56,7 +55,6 @@ impl<'d> Edits<'d> {
         self.cut(&ranges, &[cut]);
     }
 
-    #[allow(dead_code, reason = "for dialects whose clients replay what another vendor signed")]
     /// Leaves elements of an array out, with the commas between them.
     pub(super) fn cut_elements(&mut self, array: View<'_>, cut: &[View<'_>]) {
         let ranges: Vec<_> = array.elements().map(View::range).collect();

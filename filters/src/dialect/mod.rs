@@ -20,14 +20,15 @@ use crate::json::Pieces;
 use crate::loss::Loss;
 use crate::refusal::{Refusal, RefusalScope};
 
-pub use self::client::{Address, Asked, Client, Kind, Written};
+pub use self::anthropic::Anthropic;
+pub use self::client::{Address, Asked, Client, Kind, Model, Written};
 pub use self::segment::encode as encode_segment;
 
 /// Every dialect.
-pub static DIALECTS: &[&dyn Dialect] = &[&openai::OpenAi, &anthropic::Anthropic, &gemini::Gemini, &cohere::Cohere];
+pub static DIALECTS: &[&dyn Dialect] = &[&openai::OpenAi, &Anthropic, &gemini::Gemini, &cohere::Cohere];
 
 /// Those that clients speak.
-pub static CLIENTS: &[&dyn Client] = &[&openai::OpenAi];
+pub static CLIENTS: &[&dyn Client] = &[&openai::OpenAi, &Anthropic];
 
 /// Finds a dialect by its configured name.
 #[must_use]

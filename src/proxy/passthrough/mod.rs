@@ -18,9 +18,10 @@ use http::{HeaderMap, header};
 use pingora_proxy::Session;
 
 use self::keys::{Books, Keys};
-pub use self::target::Target;
-use super::accept::{self, Ask};
+pub use self::target::{Target, decoded};
+use super::accept;
 use super::context::{Context, Outcome};
+use super::endpoint::Ask;
 use super::problem::Problem;
 use super::waits::counted;
 use super::{Gateway, body, plan, reply};

@@ -85,6 +85,28 @@ pub(super) fn write(status: u16, message: &str, request_id: &str) -> Bytes {
     serde_json::to_vec(&Envelope { kind: "error", error: Out { kind, message }, request_id }).unwrap_or_default().into()
 }
 
+/// What an upstream reported, in the middle of a stream. A key of ours that it refuses is no fault of the client's.
+pub(super) fn write_fault(fault: &Fault, request_id: &str) -> Bytes {
+    let status = match fault.kind {
+        FaultKind::Authentication | FaultKind::Billing | FaultKind::Permission | FaultKind::QuotaExhausted | FaultKind::Server => 500,
+        FaultKind::Overloaded => 529,
+        FaultKind::Timeout => 504,
+        FaultKind::RateLimited => 429,
+        FaultKind::NotFound => 404,
+        FaultKind::Conflict => 409,
+        FaultKind::TooLarge => 413,
+        FaultKind::BadRequest | FaultKind::ContextLength | FaultKind::ContentPolicy => 400,
+    };
+    let long = fault.kind == FaultKind::ContextLength;
+    write(status, &if long { too_long(&fault.message) } else { fault.message.as_str().into() }, request_id)
+}
+
+/// How Anthropic says that a conversation is longer than the model's context: its clients shorten one on these words.
+pub(super) fn too_long(message: &str) -> Cow<'_, str> {
+    const WORDS: &str = "prompt is too long";
+    if message.contains(WORDS) { message.into() } else { format!("{WORDS}: {message}").into() }
+}
+
 /// A body or an event that is not what the API documents.
 pub(super) fn unreadable(what: &str) -> Fault {
     Fault::new(502, None, &format!("The provider's answer cannot be read: {what}"))

@@ -1,6 +1,7 @@
 //! Anthropic's Messages API.
 
 mod block;
+mod client;
 mod content;
 mod error;
 mod format;
@@ -26,7 +27,7 @@ use crate::refusal::Refusal;
 
 /// The dialect.
 #[derive(Debug)]
-pub(super) struct Anthropic;
+pub struct Anthropic;
 
 impl Dialect for Anthropic {
     fn name(&self) -> &'static str {
@@ -54,7 +55,8 @@ impl Dialect for Anthropic {
     }
 
     fn error(&self, status: u16, error: ErrorText<'_>, request_id: &str) -> Bytes {
-        error::write(status, error.message, request_id)
+        let long = error.code == Some("context_length_exceeded");
+        error::write(status, &if long { error::too_long(error.message) } else { error.message.into() }, request_id)
     }
 
     fn overloaded(&self) -> u16 {

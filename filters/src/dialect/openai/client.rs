@@ -1,10 +1,15 @@
 //! OpenAI chat as a client's dialect.
 
+use bytes::Bytes;
+
 use super::{ChunkWriter, OpenAi, rewrite, write_reply};
 use crate::chat::{self, CHAT, ChatRequest, Reply, ReplyContext, StreamWriter};
-use crate::dialect::{Address, Asked, Client, Target, Written};
-use crate::json::{Document, Pieces, Shape, View};
+use crate::dialect::{Address, Asked, Client, Model, Target, Written};
+use crate::json::{Document, Pieces, Shape, Splice, View};
 use crate::refusal::Refusal;
+
+/// The time OpenAI's own list gives its oldest models; ours have none.
+const CREATED: u64 = 1_677_610_602;
 
 impl Client for OpenAi {
     fn shape(&self) -> &'static Shape {
@@ -39,7 +44,26 @@ impl Client for OpenAi {
         Written { body: write_reply(reply, context), losses: Vec::new() }
     }
 
+    fn write_models(&self, models: &[Model]) -> Bytes {
+        let mut out = Splice::new();
+        out.object().key("object").string("list").key("data").array();
+        models.iter().for_each(|model| write_model(model, out.element()));
+        out.end_array().end_object();
+        out.finish().join()
+    }
+
+    fn write_model(&self, model: &Model) -> Bytes {
+        let mut out = Splice::new();
+        write_model(model, &mut out);
+        out.finish().join()
+    }
+
     fn stream_writer(&self, context: ReplyContext) -> Box<dyn StreamWriter> {
         Box::new(ChunkWriter::new(context))
     }
+}
+
+fn write_model(model: &Model, out: &mut Splice) {
+    out.object().key("id").string(&model.id).key("object").string("model");
+    out.key("created").integer(CREATED).key("owned_by").string(&model.owner).end_object();
 }

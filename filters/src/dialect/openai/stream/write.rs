@@ -75,7 +75,7 @@ impl StreamWriter for ChunkWriter {
 
     /// Ends a whole stream: the losses as a comment, the usage chunk where it was asked for, `[DONE]`.
     fn finish(&mut self, out: &mut Vec<u8>) {
-        self.lost(out);
+        self.losses.tell(out);
         if let Some(usage) = self.usage.filter(|_| self.context.include_usage) {
             let mut chunk = Splice::new();
             chunk.raw(&self.head).key("choices").raw("[]").key("usage");
@@ -87,7 +87,7 @@ impl StreamWriter for ChunkWriter {
 
     /// Ends a broken stream: the losses as a comment, `data: {"error":…}` and no `[DONE]`.
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
-        self.lost(out);
+        self.losses.tell(out);
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(&fault_body(fault));
         out.extend_from_slice(b"\n\n");
@@ -100,22 +100,6 @@ impl ChunkWriter {
     pub fn new(context: ReplyContext) -> Self {
         let head = head(&context, "", "");
         Self { context, head, choices: Vec::new(), usage: None, losses: Losses::default() }
-    }
-
-    /// `: heliostat-loss ["path",…]`. JSON keeps line ends out of the comment.
-    fn lost(&mut self, out: &mut Vec<u8>) {
-        if self.losses.0.is_empty() {
-            return;
-        }
-        let mut paths = Splice::new();
-        paths.array();
-        for loss in self.losses.0.drain(..) {
-            paths.element().string(&loss.path);
-        }
-        paths.end_array();
-        out.extend_from_slice(b": heliostat-loss ");
-        out.extend_from_slice(&paths.finish().join());
-        out.extend_from_slice(b"\n\n");
     }
 
     /// Writes a choice's first chunk, which names the role, where it was not written yet. Past [`CHOICES_MAX`] none is named.

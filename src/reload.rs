@@ -49,6 +49,9 @@ impl Reload {
                 snapshot.notices.iter().for_each(|notice| log::warn!("{notice}"));
                 self.pool.prepare(&snapshot);
                 self.certificates.renew(&snapshot);
+                if let Err(error) = self.telemetry.trace(snapshot.observability.traces.clone()) {
+                    log::error!("reload: spans go nowhere: {error}");
+                }
                 self.live.store(Arc::new(Live::new(snapshot, Some(&current))));
                 self.telemetry.reload(true);
                 log::info!("reload: {} is in force", self.source.name());

@@ -51,6 +51,7 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
     let pool = Pool::new();
     pool.prepare(&snapshot);
     let telemetry = Arc::new(Telemetry::new()?);
+    telemetry.trace(snapshot.observability.traces.clone())?;
     let live = Arc::new(ArcSwap::from_pointee(Live::new(snapshot, None)));
     let readiness = Arc::new(Readiness::default());
     let flights = Arc::new(Flights::default());

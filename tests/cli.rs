@@ -70,12 +70,19 @@ async fn check_can_leave_the_environment_aside() {
 async fn sections_without_effect_yet_are_named() {
     let more = "semantic_cache: { enabled: true, similarity_threshold: 0.94, ttl_seconds: 86400 }\n\
                 governance: { virtual_keys: [{ id: vk_team, budget_usd_monthly: 800 }] }\n\
-                observability: { prometheus_labels: [x-team], otel_endpoint: \"http://otel-collector:4318\" }\n";
+                observability: { prometheus_labels: [x-team] }\n";
     let output = check(&format!("{GOOD}{more}")).await;
     assert!(output.status.success(), "{}", said(&output));
-    for section in ["semantic_cache", "governance", "observability"] {
+    for section in ["semantic_cache", "governance"] {
         assert!(said(&output).contains(section), "{}", said(&output));
     }
+}
+
+#[tokio::test]
+async fn a_collector_that_nobody_knows_stops_no_check() {
+    let more = "observability: { otel_endpoint: 'https://collector.invalid:4317', otel_protocol: grpc, sampling: { ratio: 0.1 } }\n";
+    let output = check(&format!("{GOOD}{more}")).await;
+    assert!(output.status.success() && said(&output).contains("https://collector.invalid:4317 (grpc), 10 %"), "{}", said(&output));
 }
 
 #[tokio::test]

@@ -43,6 +43,7 @@ mod rest;
 mod service;
 mod stop;
 mod stream;
+mod traces;
 mod translate;
 mod upstream;
 mod vertex;

@@ -144,7 +144,7 @@ fn read(origin: Origin, tree: &Node, sink: &Sink, environment: &dyn Environment)
         allow_anonymous: root.get("allow_anonymous").and_then(|field| field.boolean()).unwrap_or(false),
         semantic_cache: inactive::semantic_cache(&root),
         governance: inactive::governance(&root),
-        observability: Observability::read(&root),
+        observability: Observability::read(&root, &scope.vault),
         notices: Vec::new(),
     };
     listener::check_reach(&snapshot, &root);

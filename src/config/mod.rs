@@ -19,6 +19,7 @@ mod listener;
 mod load;
 mod network;
 mod observability;
+mod otel_variables;
 mod problem;
 mod provider;
 mod report;
@@ -26,6 +27,7 @@ mod resolve;
 mod secret;
 mod snapshot;
 mod speech;
+mod traces;
 mod transport;
 mod tree;
 mod value;
@@ -49,4 +51,5 @@ pub use snapshot::{
     Account, Auth, BreakerRules, CallPath, Candidate, ClientKey, Concurrency, Credential, Detour, Door, Endpoint, Exception, Limits,
     Listener, ModelPattern, Provider, Retry, Route, Snapshot, Speech, Timeouts,
 };
+pub use traces::{Attribute, Protocol, Sampling, Source as AttributeSource, Traces};
 pub use transport::{Authorities, Transport};

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::field::{Field, Section};
+use super::traces::{self, Attribute, Traces};
+use super::value::Vault;
 
-const OBSERVABILITY: &[&str] = &["prometheus_labels", "otel_endpoint"];
+const OBSERVABILITY: &[&str] = &["prometheus_labels"];
 
 /// Each label multiplies the number of series.
 const LABELS_MAX: usize = 8;
@@ -13,28 +15,31 @@ const LABELS_MAX: usize = 8;
 const SECRETS: &[&str] = &["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"];
 
 /// What is told of requests.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Observability {
     /// Request headers, in lower case, that become labels of every request-level series, and attributes of spans and log lines.
     pub prometheus_labels: Arc<[Box<str>]>,
-    /// Where spans go.
-    pub otel_endpoint: Option<String>,
+    /// What else of a request becomes an attribute of its spans.
+    pub attributes: Arc<[Attribute]>,
+    /// So many bytes of a prompt, and of a reply, are captured in spans; `None` is nothing.
+    pub content_bytes: Option<usize>,
+    /// Where spans go; `None` is nowhere.
+    pub traces: Option<Arc<Traces>>,
 }
 
 impl Observability {
-    /// Reads the section.
-    pub(super) fn read(root: &Section<'_>) -> Self {
-        let Some(section) = root.get("observability").and_then(|field| field.section(OBSERVABILITY)) else { return Self::default() };
-        let labels = section.get("prometheus_labels").map(|field| labels(&field)).unwrap_or_default();
-        Self { prometheus_labels: labels.into(), otel_endpoint: section.get("otel_endpoint").and_then(|field| endpoint(&field)) }
-    }
-}
-
-fn endpoint(field: &Field<'_>) -> Option<String> {
-    field.notice("accepted and not yet active");
-    match super::base_url::parse(field.text()?) {
-        Ok(_) => field.text().map(str::to_owned),
-        Err(what) => field.fail(what),
+    /// Reads the section, and the variables that stand for what it leaves out.
+    pub(super) fn read(root: &Section<'_>, vault: &Vault<'_>) -> Self {
+        let known = [OBSERVABILITY, traces::KEYS].concat();
+        let section = root.get("observability").and_then(|field| field.section(&known));
+        let traces = traces::traces(section.as_ref(), vault, root).map(Arc::new);
+        let Some(section) = section else { return Self { traces, ..Self::default() } };
+        Self {
+            prometheus_labels: section.get("prometheus_labels").map(|field| labels(&field)).unwrap_or_default().into(),
+            attributes: traces::attributes(&section).into(),
+            content_bytes: traces::content(&section),
+            traces,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::snapshot::{Candidate, Credential, Endpoint, ModelPattern, Provider, Snapshot, Timeouts};
+use super::traces::{Protocol, Sampling};
 
 /// Describes a configuration in columns, for people.
 #[must_use]
@@ -94,9 +95,21 @@ fn bounds(snapshot: &Snapshot) -> String {
         "",
         &[
             vec!["limits".to_owned(), format!("{request}, {images}")],
+            vec!["traces".to_owned(), traces(snapshot)],
             vec!["stop".to_owned(), format!("notice {} ms, deadline {} ms", snapshot.drain_notice_ms, snapshot.drain_deadline_ms)],
         ],
     )
+}
+
+fn traces(snapshot: &Snapshot) -> String {
+    let Some(traces) = &snapshot.observability.traces else { return "nowhere".to_owned() };
+    let protocol = if traces.protocol == Protocol::Http { "http/protobuf" } else { "grpc" };
+    let Sampling { ratio, keep_errors, keep_failovers, slow_ms, .. } = traces.sampling;
+    let also = [(keep_errors, "errors".to_owned()), (keep_failovers, "failovers".to_owned())];
+    let slow = slow_ms.map(|ms| (true, format!("what takes {ms} ms")));
+    let also: Vec<String> = also.into_iter().chain(slow).filter(|(kept, _)| *kept).map(|(_, what)| what).collect();
+    let also = if also.is_empty() { String::new() } else { format!(", and always {}", also.join(", ")) };
+    format!("{} ({protocol}), {} %{also}", url(&traces.endpoint), ratio * 100.0)
 }
 
 fn notices(snapshot: &Snapshot) -> String {

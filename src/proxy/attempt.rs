@@ -5,7 +5,6 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use heliostat_filters::chat::FinishReason;
 use heliostat_filters::fault::{Fault, FaultKind};
 use heliostat_filters::json::Pieces as Body;
 use heliostat_filters::loss::Loss;
@@ -91,12 +90,21 @@ pub struct Translated {
     pub head: Head,
     /// The body in the client's dialect.
     pub pieces: Vec<Bytes>,
-    /// Token counts.
-    pub usage: Usage,
-    /// Why the model stopped.
-    pub finish: Option<FinishReason>,
+    /// What it says of itself.
+    pub said: Said,
     /// What the client's shape had no place for.
     pub losses: Vec<Loss>,
+}
+
+/// What a whole reply says of itself.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// Token counts.
+    pub usage: Usage,
+    /// The model, in the provider's words.
+    pub model: Option<String>,
+    /// Why it ended, in OpenAI's words.
+    pub finish: Option<&'static str>,
 }
 
 /// A reply that is no stream.
@@ -107,10 +115,8 @@ pub struct Whole {
     pub body: Bytes,
     /// The connection, where there is more to come.
     pub rest: Option<Lease>,
-    /// Token counts, once it has been inspected.
-    pub usage: Usage,
-    /// Why the model stopped, likewise.
-    pub finish: Option<FinishReason>,
+    /// What it says of itself, once it has been inspected.
+    pub said: Said,
 }
 
 /// A stream under way.
@@ -283,12 +289,12 @@ impl Attempt<'_> {
                 Ok(None) => {
                     self.pool.give_back(lease);
                     let body = first.unwrap_or_else(|| body.freeze());
-                    return Ok(Ready::Whole(Whole { head, body, rest: None, usage: Usage::default(), finish: None }));
+                    return Ok(Ready::Whole(Whole { head, body, rest: None, said: Said::default() }));
                 }
                 Err(error) => return Err(broken(&error, false, true)),
             }
             if body.len() > limit {
-                return Ok(Ready::Whole(Whole { head, body: body.freeze(), rest: Some(lease), usage: Usage::default(), finish: None }));
+                return Ok(Ready::Whole(Whole { head, body: body.freeze(), rest: Some(lease), said: Said::default() }));
             }
         }
     }

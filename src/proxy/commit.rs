@@ -2,18 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use heliostat_filters::chat::{FinishReason, ReplyContext};
+use heliostat_filters::chat::{FinishReason, Reply, ReplyContext};
 use heliostat_filters::dialect::{Client, Kind, Names, Written};
 use heliostat_filters::embeddings::Wanted;
 use heliostat_filters::fault::{Fault, FaultKind};
 use pingora_proxy::Session;
 
-use super::attempt::{self, Ended, Ready, Streaming, Translated, Whole};
+use super::attempt::{self, Ended, Ready, Said, Streaming, Translated, Whole};
 use super::context::Context;
 use super::failover::End;
 use super::headers;
 use super::operation::{self, Operation};
+use super::pump::MODEL_CHARACTERS;
 use super::relay::{self, RelayClocks, Relayed};
+use super::{attributes, redact};
 use crate::config::Candidate;
 use crate::upstream::pool::Pool;
 
@@ -52,11 +54,10 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
         return embeddings(whole, terms);
     }
     let reply = terms.candidate.speech().dialect.chat_reply(&whole.body, terms.names).map_err(attempt::in_stream)?;
-    let usage = reply.usage.unwrap_or_default();
-    let finish = reply.choices.first().and_then(|choice| choice.finish);
+    let said = said(&reply);
     if terms.same_dialect {
         drop(reply);
-        (whole.usage, whole.finish) = (usage, finish);
+        whole.said = said;
         return Ok(Ready::Whole(whole));
     }
     if terms.stream {
@@ -64,19 +65,28 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
     }
     let Written { body, mut losses } = terms.operation.client.write_reply(&reply, terms.reply);
     losses.extend(reply.losses);
-    Ok(Ready::Translated(Translated { head: whole.head, pieces: body.pieces, usage, finish, losses }))
+    Ok(Ready::Translated(Translated { head: whole.head, pieces: body.pieces, said, losses }))
 }
 
 fn embeddings(mut whole: Whole, terms: Terms<'_>) -> Result<Ready, Ended> {
     let dialect = terms.candidate.speech().dialect;
     let read = operation::embeddings_reply(dialect, &whole.body, terms.wanted).map_err(attempt::in_stream)?;
+    let said = Said { usage: read.usage, ..Said::default() };
     Ok(match read.written {
-        Some((pieces, losses)) => Ready::Translated(Translated { head: whole.head, pieces, usage: read.usage, finish: None, losses }),
+        Some((pieces, losses)) => Ready::Translated(Translated { head: whole.head, pieces, said, losses }),
         None => {
-            whole.usage = read.usage;
+            whole.said = said;
             Ready::Whole(whole)
         }
     })
+}
+
+fn said(reply: &Reply<'_>) -> Said {
+    Said {
+        usage: reply.usage.unwrap_or_default(),
+        model: Some(redact::cut(&reply.model, MODEL_CHARACTERS).to_owned()).filter(|model| !model.is_empty()),
+        finish: reply.choices.first().and_then(|choice| choice.finish).map(FinishReason::as_str),
+    }
 }
 
 /// Commits an answer: from here on the client sees this one.
@@ -88,19 +98,19 @@ pub async fn answer(session: &mut Session, context: &mut Context, ready: Ready, 
     let clocks = RelayClocks { total: terms.total, stall };
     context.outcome.first_content = Some(Instant::now());
     context.outcome.upstream_request_id = headers::upstream_id(ready.head());
+    let live = context.live.clone();
+    attributes::of_answer(&live.snapshot.observability.attributes, &mut context.outcome, |name| ready.head().text(name));
     match ready {
         // In a box: a whole reply would else carry its size along.
         Ready::Stream(streaming) => {
             return Box::pin(stream(session, context, *streaming, (terms.operation.client, terms.reply), pool, clocks)).await;
         }
-        Ready::Whole(whole) => {
-            context.outcome.usage = whole.usage;
-            context.outcome.finish_reason = whole.finish.map(FinishReason::as_str);
+        Ready::Whole(mut whole) => {
+            context.outcome.hear(std::mem::take(&mut whole.said));
             relay::whole(session, context, whole, pool, clocks).await?;
         }
         Ready::Translated(translated) => {
-            context.outcome.usage = translated.usage;
-            context.outcome.finish_reason = translated.finish.map(FinishReason::as_str);
+            context.outcome.hear(translated.said);
             context.outcome.losses.extend(translated.losses);
             relay::translated(session, context, &translated.head, translated.pieces).await?;
         }
@@ -119,8 +129,7 @@ async fn stream(
     let writer = client.stream_writer(reply.clone());
     let (relayed, pump) = relay::stream(session, context, streaming, writer, pool, clocks).await?;
     let seen = &pump.seen;
-    context.outcome.usage = seen.usage;
-    context.outcome.finish_reason = seen.finish.map(FinishReason::as_str);
+    context.outcome.hear(Said { usage: seen.usage, model: seen.model.clone(), finish: seen.finish.map(FinishReason::as_str) });
     context.outcome.chunks = seen.chunks;
     context.outcome.losses.extend(seen.losses.iter().cloned());
     match relayed {

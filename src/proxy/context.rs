@@ -8,6 +8,7 @@ use heliostat_filters::json::Document;
 use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
 
+use super::attempt::Said;
 use super::body::Place;
 use super::operation::Operation;
 use super::passthrough::Pass;
@@ -15,7 +16,8 @@ use crate::config::Candidate;
 use crate::drain::InFlight;
 use crate::live::Live;
 use crate::memory::Reservation;
-use crate::telemetry::event::{AttemptRecord, Waits};
+use crate::telemetry::event::{AttemptRecord, AttributeValue, Stage, StageKind, Waits};
+use crate::telemetry::trace::Trace;
 
 /// One request, from its head to its log line.
 pub struct Context {
@@ -25,6 +27,8 @@ pub struct Context {
     pub request_id: String,
     /// When its head had been read.
     pub started: Instant,
+    /// Its place in a trace.
+    pub trace: Option<Trace>,
     /// The endpoint, for logs and metrics: `chat`, `embeddings`, `models`, `other`.
     pub endpoint: &'static str,
     /// The client's dialect: errors are told in it.
@@ -108,6 +112,12 @@ pub struct Outcome {
     pub waits: Waits,
     /// Nobody measures the waits: Pingora's own loop carries it.
     pub unmeasured: bool,
+    /// What was waited for beside providers.
+    pub stages: Vec<Stage>,
+    /// What `observability.attributes` found so far.
+    pub attributes: Vec<(Arc<str>, AttributeValue)>,
+    /// The model, in the provider's words.
+    pub response_model: Option<String>,
     /// Why the model stopped, in OpenAI's words.
     pub finish_reason: Option<&'static str>,
     /// Pieces that a stream came in.
@@ -118,4 +128,26 @@ pub struct Outcome {
     pub bytes_in: u64,
     /// The provider's own id for the request.
     pub upstream_request_id: Option<String>,
+}
+
+/// A shorter wait is none.
+const NOTED: Duration = Duration::from_millis(1);
+/// Each attempt may wait: so many are told.
+const STAGES: usize = 64;
+
+impl Outcome {
+    /// Takes what a reply says of itself.
+    pub fn hear(&mut self, said: Said) {
+        self.usage = said.usage;
+        self.response_model = said.model;
+        self.finish_reason = said.finish;
+    }
+
+    /// Notes that the request waited since `began`.
+    pub fn waited(&mut self, kind: StageKind, began: Instant) {
+        let ended = Instant::now();
+        if ended.saturating_duration_since(began) >= NOTED && self.stages.len() < STAGES {
+            self.stages.push(Stage { kind, began, ended });
+        }
+    }
 }

@@ -12,11 +12,12 @@ use super::context::{Call, Context};
 use super::operation::Operation;
 use super::outgoing::Outgoing;
 use super::prepare::{Prepared, Translator};
+use super::propagate::Carried;
 use super::pump::Pump;
 use super::{Gateway, commit, redact};
 use crate::config::{Candidate, Credential, Secret};
 use crate::live::Live;
-use crate::telemetry::event::{AttemptRecord, AttemptTimes, Blame};
+use crate::telemetry::event::{AttemptRecord, AttemptTimes, Blame, StageKind};
 use crate::upstream::breaker::Trial;
 use crate::upstream::health::Probe;
 use crate::upstream::limit::Permit;
@@ -151,7 +152,9 @@ impl<'a> Failover<'a> {
         let deadline = now + if self.queue.is_empty() { remaining } else { remaining / 2 };
         let Some(fetch) = self.translator.images.missing(candidate, self.gateway, deadline) else { return Ok(()) };
         let mut waiting = Waiting { session, waited: &mut context.outcome.waits.image_fetch };
-        let found = waiting.on(self.call.clocks.total, fetch).await?;
+        let found = waiting.on(self.call.clocks.total, fetch).await;
+        context.outcome.waited(StageKind::ImageFetch, now);
+        let found = found?;
         self.translator.images.learn(found, &context.request_id);
         Ok(())
     }
@@ -222,9 +225,11 @@ impl<'a> Failover<'a> {
     /// Takes a place at a bounded provider, waiting for one while the client does.
     async fn enter(&mut self, session: &mut Session, context: &mut Context, candidate: &'a Candidate) -> Result<Option<Permit>, Next> {
         let Some(gate) = self.live.gates.of(candidate.provider.index) else { return Ok(None) };
-        let deadline = self.call.clocks.first_byte;
+        let (began, deadline) = (Instant::now(), self.call.clocks.first_byte);
         let mut waiting = Waiting { session, waited: &mut context.outcome.waits.queue };
-        match waiting.on(deadline, gate.enter(deadline)).await {
+        let entered = waiting.on(deadline, gate.enter(deadline)).await;
+        context.outcome.waited(StageKind::Queue, began);
+        match entered {
             Ok(Ok(permit)) => Ok(Some(permit)),
             Err(Interrupt::ClientGone) => Err(Next::End(End::ClientGone)),
             Ok(Err(_)) | Err(Interrupt::Deadline | Interrupt::Stopping) => Err(self.skip(context, candidate, Skip::Busy, None, "busy")),
@@ -254,7 +259,9 @@ impl<'a> Failover<'a> {
                 }
                 Pick::Cooling { until, stated: true, in_time: true, .. } if last_resort => {
                     let mut waiting = Waiting { session, waited: &mut context.outcome.waits.queue };
-                    if waiting.on(until, std::future::pending::<()>()).await == Err(Interrupt::ClientGone) {
+                    let ended = waiting.on(until, std::future::pending::<()>()).await;
+                    context.outcome.waited(StageKind::CoolDown, now);
+                    if ended == Err(Interrupt::ClientGone) {
                         return Err(Next::End(End::ClientGone));
                     }
                 }
@@ -285,9 +292,12 @@ impl<'a> Failover<'a> {
         tried: &mut Tried,
     ) -> Result<(), Ended> {
         let Some(bearer) = self.live.tokens.of(&candidate.provider, credential) else { return Ok(()) };
-        let until = self.clocks(candidate, Instant::now()).header;
+        let began = Instant::now();
+        let until = self.clocks(candidate, began).header;
         let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
-        match waiting.on(until, bearer.token(&self.gateway.pool)).await {
+        let token = waiting.on(until, bearer.token(&self.gateway.pool)).await;
+        context.outcome.waited(StageKind::Token, began);
+        match token {
             Ok(Ok(token)) => {
                 tried.token = Some(token);
                 Ok(())
@@ -339,6 +349,7 @@ impl<'a> Failover<'a> {
             stream: self.call.stream,
             body_bytes: prepared.translated.body.len_bytes,
             client: &session.req_header().headers,
+            trace: Carried::new(&session.req_header().headers, context.trace, times.span, &self.live.snapshot.observability),
         };
         let head = head.write();
         let began = Instant::now();
@@ -470,12 +481,15 @@ impl<'a> Failover<'a> {
         if after_ms_max == 0 {
             return Ok(());
         }
-        let until = Instant::now() + Duration::from_millis(fastrand::u64(0..=after_ms_max));
+        let began = Instant::now();
+        let until = began + Duration::from_millis(fastrand::u64(0..=after_ms_max));
         if until >= self.call.clocks.first_byte {
             return Err(Next::Candidate);
         }
         let mut waiting = Waiting { session, waited: &mut context.outcome.waits.queue };
-        match waiting.on(until, std::future::pending::<()>()).await {
+        let ended = waiting.on(until, std::future::pending::<()>()).await;
+        context.outcome.waited(StageKind::BackOff, began);
+        match ended {
             Err(Interrupt::ClientGone) => Err(Next::End(End::ClientGone)),
             _ => Ok(()),
         }

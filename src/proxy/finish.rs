@@ -7,9 +7,8 @@ use pingora_proxy::Session;
 
 use super::Gateway;
 use super::context::Context;
-use super::redact;
+use super::{attributes, propagate, redact};
 use crate::telemetry::event::{self, Labels, RequestRecord};
-use crate::telemetry::trace;
 
 /// The status of a request whose client left before one was sent (nginx's convention).
 const CLIENT_GONE: u16 = 499;
@@ -33,16 +32,20 @@ fn record(session: &Session, error: Option<&pingora::Error>, context: &mut Conte
     let ended = Instant::now();
     let how = how_it_ended(context, status, error);
     let headers = &session.req_header().headers;
-    let outcome = std::mem::take(&mut context.outcome);
+    let mut outcome = std::mem::take(&mut context.outcome);
+    let observability = &context.live.snapshot.observability;
+    let answer = session.response_written().map(|answer| &answer.headers);
+    attributes::at_the_end(&observability.attributes, headers, answer, &mut outcome);
     RequestRecord {
         request_id: std::mem::take(&mut context.request_id),
         started: context.started,
         started_at: SystemTime::now() - ended.saturating_duration_since(context.started),
         ended,
-        trace: headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace::parse),
+        trace: context.trace,
+        trace_state: propagate::state(headers, context.trace),
         client: context.client.take(),
         client_address: session.client_addr().and_then(|address| Some(address.as_inet()?.ip().to_canonical())),
-        labels: labels(&context.live.snapshot.observability.prometheus_labels, headers),
+        labels: labels(&observability.prometheus_labels, headers),
         dialect: context.dialect.name(),
         endpoint: context.endpoint,
         asked_model: outcome.asked_model,
@@ -53,6 +56,7 @@ fn record(session: &Session, error: Option<&pingora::Error>, context: &mut Conte
         attempts: outcome.attempts,
         upstream_request_id: outcome.upstream_request_id,
         usage: outcome.usage,
+        response_model: outcome.response_model,
         finish_reason: outcome.finish_reason,
         losses: outcome.losses,
         request_bytes: outcome.bytes_in,
@@ -60,6 +64,8 @@ fn record(session: &Session, error: Option<&pingora::Error>, context: &mut Conte
         chunks: outcome.chunks,
         first_content: outcome.first_content,
         waits: (!outcome.unmeasured).then_some(outcome.waits),
+        stages: outcome.stages,
+        attributes: outcome.attributes,
     }
 }
 

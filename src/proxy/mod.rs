@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 mod attempt;
+mod attributes;
 mod body;
 mod commit;
 mod context;
@@ -20,6 +21,7 @@ mod passthrough;
 mod plan;
 mod prepare;
 pub(crate) mod problem;
+mod propagate;
 mod pump;
 mod redact;
 mod relay;
@@ -80,6 +82,7 @@ impl ProxyHttp for Gateway {
             live: self.live.load_full(),
             request_id: String::new(),
             started: Instant::now(),
+            trace: None,
             endpoint: "other",
             dialect: &OpenAi,
             client: None,
@@ -104,7 +107,9 @@ impl ProxyHttp for Gateway {
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<()> {
         context.started = Instant::now();
-        context.request_id = accept::request_id(&session.req_header().headers);
+        let headers = &session.req_header().headers;
+        context.request_id = accept::request_id(headers);
+        context.trace = propagate::trace(headers, &context.live.snapshot.observability);
         let client = session.as_downstream_mut();
         client.set_write_timeout(Some(CLIENT_WRITE));
         client.set_pipelining_enabled(true);
@@ -240,6 +245,7 @@ impl Gateway {
         let call = plan::call(called.clone(), body, &session.req_header().headers, &live.snapshot, context.started)?;
         context.outcome.asked_model.clone_from(&call.asked);
         context.outcome.stream = call.stream;
+        attributes::of_body(&live.snapshot.observability.attributes, &call.document, &mut context.outcome);
         context.call = Some(call);
         Ok(ask)
     }

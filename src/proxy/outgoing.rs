@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::propagate::Carried;
 use crate::config::{Auth, Candidate, Credential, Secret};
 
 /// Client headers that go upstream where client and provider speak the same dialect.
@@ -9,9 +10,6 @@ const SAME_DIALECT: &[(&str, &[&str])] = &[
     ("openai", &["openai-organization", "openai-project", "openai-beta", "idempotency-key"]),
     ("anthropic", &["anthropic-version", "anthropic-beta", "idempotency-key"]),
 ];
-
-/// Client headers that always go upstream.
-const ALWAYS: &[&str] = &["traceparent"];
 
 /// A request to a provider, without its body.
 #[derive(Debug)]
@@ -32,6 +30,8 @@ pub struct Outgoing<'a> {
     pub body_bytes: usize,
     /// The client's own headers.
     pub client: &'a HeaderMap,
+    /// Its trace.
+    pub trace: Carried<'a>,
 }
 
 impl Outgoing<'_> {
@@ -56,6 +56,7 @@ impl Outgoing<'_> {
         field(&mut head, "accept-encoding", b"identity");
         field(&mut head, "user-agent", concat!("heliostat/", env!("CARGO_PKG_VERSION")).as_bytes());
         self.forward(&mut head);
+        self.trace.each(|name, value| field(&mut head, name, value));
         field(&mut head, "content-length", self.body_bytes.to_string().as_bytes());
         head.extend_from_slice(b"\r\n");
         head
@@ -81,8 +82,7 @@ impl Outgoing<'_> {
 
     fn forwarded(&self) -> impl Iterator<Item = &'static str> {
         let dialect = self.candidate.speech().dialect.name();
-        let own = SAME_DIALECT.iter().filter(move |(name, _)| self.same_dialect && *name == dialect).flat_map(|(_, names)| names.iter());
-        ALWAYS.iter().chain(own).copied()
+        SAME_DIALECT.iter().filter(move |(name, _)| self.same_dialect && *name == dialect).flat_map(|(_, names)| names.iter().copied())
     }
 }
 

@@ -18,6 +18,9 @@ const EVENT_LIMIT_BYTES: usize = 64 << 20;
 /// So many different losses of a stream are told; an upstream can make any number.
 const LOSSES: usize = 64;
 
+/// A longer name of a model is cut.
+pub const MODEL_CHARACTERS: usize = 256;
+
 /// What has been seen of a stream.
 #[derive(Debug, Default)]
 pub struct Seen {
@@ -185,7 +188,7 @@ impl Seen {
             self.content_at = Some(now);
         }
         match event {
-            StreamEvent::Start { model, .. } if self.model.is_none() => self.model = Some(model.to_string()),
+            StreamEvent::Start { model, .. } if self.model.is_none() => self.model = Some(redact::cut(model, MODEL_CHARACTERS).to_owned()),
             StreamEvent::Finish { reason, .. } if self.finish.is_none() => self.finish = Some(*reason),
             StreamEvent::Usage(usage) => self.usage.merge(*usage),
             StreamEvent::Lost(loss) if self.losses.len() < LOSSES && !self.losses.contains(loss) => self.losses.push(loss.clone()),

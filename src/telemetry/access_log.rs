@@ -203,8 +203,8 @@ impl<'a> Line<'a> {
         Self {
             time: rfc3339(record.started_at + record.ended.saturating_duration_since(record.started)),
             request_id: &record.request_id,
-            trace_id: record.trace.as_ref().map(|trace| trace.trace_id().to_string()),
-            span_id: record.trace.as_ref().map(|trace| trace.span_id().to_string()),
+            trace_id: record.trace.as_ref().map(|trace| trace.trace_id.to_string()),
+            span_id: record.trace.as_ref().map(|trace| trace.span_id.to_string()),
             client: record.client.as_deref(),
             client_address: record.client_address,
             labels: Sent(&record.labels),

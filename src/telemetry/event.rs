@@ -11,7 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
-use opentelemetry::trace::SpanContext;
+
+use super::trace::{self, SpanId, Trace};
 
 /// A request that ended.
 #[derive(Debug, Clone)]
@@ -24,8 +25,10 @@ pub struct RequestRecord {
     pub started_at: SystemTime,
     /// When it was over.
     pub ended: Instant,
-    /// The caller's trace, from `traceparent`.
-    pub trace: Option<SpanContext>,
+    /// Its place in a trace: the caller's, from `traceparent`, or one that began here.
+    pub trace: Option<Trace>,
+    /// The caller's `tracestate`; empty if it sent none.
+    pub trace_state: String,
     /// The name of the client key it came with.
     pub client: Option<String>,
     /// Where it came from; behind a configured balancer, what that says.
@@ -52,6 +55,8 @@ pub struct RequestRecord {
     pub upstream_request_id: Option<String>,
     /// Tokens, as far as the provider said.
     pub usage: Usage,
+    /// The model, in the provider's words, if it said so.
+    pub response_model: Option<String>,
     /// Why the model stopped, in OpenAI's words; `None` if nobody said.
     pub finish_reason: Option<&'static str>,
     /// What a translation could not carry, of request and reply.
@@ -66,6 +71,49 @@ pub struct RequestRecord {
     pub first_content: Option<Instant>,
     /// Where the time went that was not our own; `None` where nobody could tell: an upload, which streams both ways at once.
     pub waits: Option<Waits>,
+    /// What it waited for beside providers, one by one, in order.
+    pub stages: Vec<Stage>,
+    /// What `observability.attributes` found in it, by name.
+    pub attributes: Vec<(Arc<str>, AttributeValue)>,
+}
+
+/// Something a request waited for beside providers.
+#[derive(Debug, Clone, Copy)]
+pub struct Stage {
+    /// What.
+    pub kind: StageKind,
+    /// Since when.
+    pub began: Instant,
+    /// Until when.
+    pub ended: Instant,
+}
+
+/// What a request may wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StageKind {
+    /// A place at a bounded provider.
+    Queue,
+    /// The end of a cool-down.
+    CoolDown,
+    /// A pause before the same key is tried again.
+    BackOff,
+    /// Images that it names by URL.
+    ImageFetch,
+    /// An access token.
+    Token,
+}
+
+/// The value of an attribute.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AttributeValue {
+    /// Text, cut to a sane length; what is no scalar as its JSON.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// Any other.
+    Number(f64),
+    /// True or false.
+    Boolean(bool),
 }
 
 /// Time spent waiting for others.
@@ -115,9 +163,11 @@ pub struct AttemptRecord {
     pub settled: Instant,
 }
 
-/// The moments of an attempt; `None` where it did not come so far.
+/// The moments of an attempt, `None` where it did not come so far, and its span.
 #[derive(Debug, Clone, Copy)]
 pub struct AttemptTimes {
+    /// Its span: what its upstream is told to be called by.
+    pub span: SpanId,
     /// It began.
     pub began: Instant,
     /// It had a connection.
@@ -174,6 +224,7 @@ impl RequestRecord {
             started_at: SystemTime::now(),
             ended: now,
             trace: None,
+            trace_state: String::new(),
             client: None,
             client_address,
             labels: Labels::default(),
@@ -187,6 +238,7 @@ impl RequestRecord {
             attempts: Vec::new(),
             upstream_request_id: None,
             usage: Usage::default(),
+            response_model: None,
             finish_reason: None,
             losses: Vec::new(),
             request_bytes: 0,
@@ -194,6 +246,8 @@ impl RequestRecord {
             chunks: 0,
             first_content: None,
             waits: None,
+            stages: Vec::new(),
+            attributes: Vec::new(),
         }
     }
 
@@ -256,8 +310,8 @@ impl AttemptRecord {
 impl AttemptTimes {
     /// Of an attempt that begins now.
     #[must_use]
-    pub const fn begin(began: Instant) -> Self {
-        Self { began, connected: None, header: None, first_content: None }
+    pub fn begin(began: Instant) -> Self {
+        Self { span: trace::new_span(), began, connected: None, header: None, first_content: None }
     }
 }
 
@@ -273,6 +327,20 @@ impl Labels {
     /// Those that were sent, with their names.
     pub fn sent(&self) -> impl Iterator<Item = (&str, &str)> {
         self.names.iter().zip(&self.values).filter_map(|(name, value)| Some((&**name, value.as_deref()?)))
+    }
+}
+
+impl StageKind {
+    /// The word in spans.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::CoolDown => "cool_down",
+            Self::BackOff => "back_off",
+            Self::ImageFetch => "image_fetch",
+            Self::Token => "token",
+        }
     }
 }
 

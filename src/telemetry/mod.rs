@@ -7,26 +7,31 @@ mod access_log;
 pub mod event;
 mod known;
 mod metrics;
+mod otlp;
 mod queue;
 mod timestamp;
 pub mod trace;
 
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use self::event::{AttemptRecord, CredentialState, RequestRecord};
 use self::metrics::Metrics;
 pub use self::queue::Message;
 use self::queue::Queue;
+use crate::config::Traces;
 
 /// Every sink. One for the process, shared.
 pub struct Telemetry {
     metrics: Metrics,
     queues: ArcSwap<Vec<Arc<Queue>>>,
+    traces: Arc<ArcSwapOption<Traces>>,
+    /// Whether the exporter of traces runs.
+    exports: Mutex<bool>,
 }
 
 impl Telemetry {
@@ -43,7 +48,7 @@ impl Telemetry {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_access_log(out: impl Write + Send + 'static) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let telemetry = Self { metrics: Metrics::new()?, queues: ArcSwap::default() };
+        let telemetry = Self { metrics: Metrics::new()?, queues: ArcSwap::default(), traces: Arc::default(), exports: Mutex::default() };
         access_log::start(telemetry.add_sink(access_log::SINK), out, telemetry.metrics.dropped(access_log::SINK))?;
         Ok(telemetry)
     }
@@ -56,6 +61,21 @@ impl Telemetry {
         let queue = Arc::new(queue);
         self.queues.rcu(|queues| queues.iter().cloned().chain([queue.clone()]).collect::<Vec<_>>());
         receiver
+    }
+
+    /// Says where spans go from now on. Runs at the start, and at every reload; the exporter's thread starts with the first collector.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn trace(&self, traces: Option<Arc<Traces>>) -> std::io::Result<()> {
+        let wanted = traces.is_some();
+        self.traces.store(traces);
+        let mut exports = self.exports.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted && !*exports {
+            otlp::start(self.add_sink(otlp::SINK), self.traces.clone(), self.metrics.dropped(otlp::SINK))?;
+            *exports = true;
+        }
+        Ok(())
     }
 
     /// Names a model of the configuration, so that it has a label of its own even before it answered.

@@ -66,6 +66,7 @@ fn record() -> RequestRecord {
         started_at: SystemTime::UNIX_EPOCH,
         ended: started + Duration::from_micros(312_000),
         trace: None,
+        trace_state: String::new(),
         client: None,
         client_address: None,
         labels: Labels::default(),
@@ -79,6 +80,7 @@ fn record() -> RequestRecord {
         attempts: attempts(started),
         upstream_request_id: None,
         usage: Usage { prompt_tokens: Some(1_100), completion_tokens: Some(20), ..Usage::default() },
+        response_model: None,
         finish_reason: None,
         losses: vec![],
         request_bytes: 1_300_000,
@@ -86,6 +88,8 @@ fn record() -> RequestRecord {
         chunks: 3,
         first_content: Some(started + Duration::from_millis(210)),
         waits: Some(Waits { upstream: Duration::from_micros(312_000 - 41), ..Waits::default() }),
+        stages: vec![],
+        attributes: vec![],
     }
 }
 
@@ -131,7 +135,7 @@ fn metrics_say_what_happened() {
 fn a_line_is_one_json_object() {
     let written = Written::default();
     let telemetry = Telemetry::with_access_log(written.clone()).unwrap();
-    let trace = trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let trace = trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").as_ref().map(trace::Trace::of_caller);
     let losses = vec![Loss { path: "ü".repeat(1_000).into(), kind: LossKind::Dropped }; 40];
     let labels = Labels { names: ["x-team".into(), "x-stage".into()].into(), values: vec![Some("vision".into()), None] };
     telemetry.request(RequestRecord { trace, losses, labels, ..record() });

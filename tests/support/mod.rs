@@ -3,6 +3,7 @@
 //! Every wait goes through [`within`]: ten seconds, then a failure that says what did not come.
 
 pub mod client;
+pub mod collector;
 pub mod config;
 pub mod gateway;
 pub mod h2;

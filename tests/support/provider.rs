@@ -133,6 +133,12 @@ impl Provider {
         self
     }
 
+    /// From now on requests wait for [`Provider::next_request`].
+    pub fn stepwise(&self) -> &Self {
+        *self.shared.script.lock().unwrap() = Script::Stepwise;
+        self
+    }
+
     /// What came so far and was answered by a script.
     pub fn received(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()

@@ -3,6 +3,7 @@
 mod document;
 mod literal;
 mod path;
+pub mod pointer;
 mod scan;
 mod splice;
 mod view;

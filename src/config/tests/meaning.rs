@@ -36,8 +36,11 @@ fn json_with_a_bound_and_observability() {
     assert_eq!(openai.credentials[0].models, Some(vec![ModelPattern::Exact("gpt-4o-mini".to_owned())]));
     let observability = &snapshot.observability;
     assert_eq!(observability.prometheus_labels.iter().map(|name| &**name).collect::<Vec<_>>(), ["x-team", "x-pipeline-stage"]);
-    assert_eq!(observability.otel_endpoint.as_deref(), Some("http://otel-collector:4318"));
-    assert!(snapshot.notices.iter().any(|notice| notice.contains("observability.otel_endpoint: accepted and not yet active")));
+    let traces = observability.traces.as_ref().unwrap();
+    assert_eq!((traces.endpoint.authority.as_str(), traces.endpoint.path.as_str()), ("otel-collector:4318", "/v1/traces"));
+    assert_eq!((traces.protocol, traces.sampling), (Protocol::Http, Sampling::default()));
+    assert_eq!(traces.resource, [("service.name".to_owned(), "heliostat".to_owned())]);
+    assert!(snapshot.notices.is_empty(), "{:?}", snapshot.notices);
 }
 
 #[test]

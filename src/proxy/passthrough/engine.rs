@@ -15,8 +15,10 @@ use crate::config::{Credential, Secret};
 use crate::proxy::attempt::{self, Attempt, AttemptClocks, Ended, Failure, Interrupt, Waiting};
 use crate::proxy::context::Context;
 use crate::proxy::problem::Problem;
+use crate::proxy::propagate::Carried;
 use crate::proxy::relay::{RelayClocks, Rest};
-use crate::proxy::{Gateway, headers as own, redact, relay, reply};
+use crate::proxy::{Gateway, attributes, headers as own, redact, relay, reply};
+use crate::telemetry::event::StageKind;
 use crate::upstream::head::Head;
 use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::verdict::Scope;
@@ -101,7 +103,10 @@ impl Engine<'_> {
                 Err(Without::Problem(problem)) => return reply::problem(session, context, &problem).await.map(|()| None),
                 Err(Without::Until(until)) => {
                     let mut waiting = Waiting { session, waited: &mut context.outcome.waits.queue };
-                    if waiting.on(until, std::future::pending::<()>()).await == Err(Interrupt::ClientGone) {
+                    let began = Instant::now();
+                    let ended = waiting.on(until, std::future::pending::<()>()).await;
+                    context.outcome.waited(StageKind::CoolDown, began);
+                    if ended == Err(Interrupt::ClientGone) {
                         gone(context)?;
                     }
                 }
@@ -117,6 +122,12 @@ impl Engine<'_> {
             credential,
             token: self.pass.keys.token.as_ref(),
             client: &session.req_header().headers,
+            trace: Carried::new(
+                &session.req_header().headers,
+                context.trace,
+                self.pass.keys.times().span,
+                &context.live.snapshot.observability,
+            ),
         };
         let path = self.pass.target.at(credential.base_path(&candidate.model));
         let head = forwarded.write(&self.method, &path, &self.framing(session));
@@ -146,9 +157,12 @@ impl Engine<'_> {
     }
 
     async fn authorise(&mut self, session: &mut Session, context: &mut Context) -> Result<(), Ended> {
-        let until = self.clocks(Instant::now()).header;
+        let began = Instant::now();
+        let until = self.clocks(began).header;
         let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
-        match waiting.on(until, self.pass.keys.authorise(&context.live, &self.gateway.pool)).await {
+        let authorised = waiting.on(until, self.pass.keys.authorise(&context.live, &self.gateway.pool)).await;
+        context.outcome.waited(StageKind::Token, began);
+        match authorised {
             Ok(Ok(())) => Ok(()),
             Ok(Err(denied)) => Err(attempt::no_token(&denied.to_string())),
             Err(Interrupt::ClientGone) => Err(Ended::ClientGone),
@@ -201,6 +215,8 @@ impl Engine<'_> {
         let secret = self.pass.keys.token.as_ref().unwrap_or(&credential.secret);
         let Answer { head, held, rest } = answer.without(secret);
         context.outcome.upstream_request_id = own::upstream_id(&head);
+        let live = context.live.clone();
+        attributes::of_answer(&live.snapshot.observability.attributes, &mut context.outcome, |name| head.text(name));
         context.outcome.status = head.status;
         let rest = match rest {
             Some(lease) if head.status == 101 => return socket::relay(session, context, &head, lease).await,

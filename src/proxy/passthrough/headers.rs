@@ -8,6 +8,7 @@ use crate::config::{Credential, Provider, Secret};
 use crate::proxy::context::Context;
 use crate::proxy::headers as own;
 use crate::proxy::outgoing::{credential_header, field};
+use crate::proxy::propagate::Carried;
 use crate::upstream::head::Head;
 
 /// Client headers that go upstream. A name that ends in `-` stands for all that begin so.
@@ -20,7 +21,6 @@ const FORWARDED: &[&str] = &[
     "if-match",
     "if-modified-since",
     "idempotency-key",
-    "traceparent",
     "openai-",
     "anthropic-",
     "x-goog-",
@@ -82,6 +82,8 @@ pub struct Forwarded<'a> {
     pub token: Option<&'a Secret>,
     /// The client's headers.
     pub client: &'a HeaderMap,
+    /// Its trace.
+    pub trace: Carried<'a>,
 }
 
 /// What follows the head of a request.
@@ -106,6 +108,7 @@ impl Forwarded<'_> {
         fields.extend(credential_header(self.provider.auth, self.credential, self.token).and_then(|(name, value)| pair(name, &value)));
         let forwarded = self.client.iter().filter(|(name, _)| is_forwarded(name.as_str()));
         fields.extend(forwarded.map(|(name, value)| (name.clone(), value.clone())));
+        self.trace.each(|name, value| fields.extend(pair(name, value)));
         fields
     }
 

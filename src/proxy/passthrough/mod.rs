@@ -24,7 +24,7 @@ use super::context::{Context, Outcome};
 use super::endpoint::Ask;
 use super::problem::Problem;
 use super::waits::counted;
-use super::{Gateway, body, plan, reply};
+use super::{Gateway, attributes, body, plan, reply};
 use crate::config::{Candidate, Limits};
 use crate::live::Live;
 use crate::upstream::limit::Permit;
@@ -72,7 +72,13 @@ pub async fn admit(session: &mut Session, context: &mut Context, unknown: Proble
         false if is_web_socket(session) => Way::Engine(Bytes::new()),
         false => Way::Engine(body::read_raw(session, limits, context.body_place()).await?),
     };
-    let model = model(&target, &way, &session.req_header().headers, limits)?;
+    let wanted = &live.snapshot.observability.attributes;
+    let looked_into = target.model().is_none() || attributes::look_into_bodies(wanted);
+    let document = if looked_into { document(&way, &session.req_header().headers, limits)? } else { None };
+    let model = model(&target, document.as_ref());
+    if let Some(document) = &document {
+        attributes::of_body(wanted, document, &mut context.outcome);
+    }
     context.outcome.asked_model = model.chars().take(256).collect();
     context.outcome.bytes_in = if let Way::Engine(body) = &way { body.len() as u64 } else { 0 };
     let candidate = Candidate { provider: target.provider.clone(), model };
@@ -135,21 +141,23 @@ fn is_json(headers: &HeaderMap) -> bool {
     media_type == "application/json" || media_type.ends_with("+json")
 }
 
-/// The model a request is for, as far as can be seen: by its path, else by its JSON body. It decides which keys may be used; a body
-/// that names it twice is refused, for the provider might read the other one.
-fn model(target: &Target, way: &Way, headers: &HeaderMap, limits: &Limits) -> Result<String, Problem> {
-    if let Some(model) = target.model() {
-        return Ok(model.to_owned());
-    }
-    let Way::Engine(body) = way else { return Ok(String::new()) };
+/// The model a request is for, as far as can be seen: by its path, else by its JSON body. It decides which keys may be used.
+fn model(target: &Target, document: Option<&Document>) -> String {
+    let of_body = || Some(document?.root().get("model")?.text()?.into_owned());
+    target.model().map(str::to_owned).or_else(of_body).unwrap_or_default()
+}
+
+/// A JSON body, scanned. One that names its model twice is refused, for the provider might read the other one.
+fn document(way: &Way, headers: &HeaderMap, limits: &Limits) -> Result<Option<Document>, Problem> {
+    let Way::Engine(body) = way else { return Ok(None) };
     if body.is_empty() || !is_json(headers) || headers.contains_key(header::CONTENT_ENCODING) {
-        return Ok(String::new());
+        return Ok(None);
     }
     let limits = ScanLimits { depth: limits.depth, ..ScanLimits::default() };
     match Document::scan(body.clone(), &MODEL, limits) {
-        Ok(document) => Ok(document.root().get("model").and_then(|model| model.text()).unwrap_or_default().into_owned()),
+        Ok(document) => Ok(Some(document)),
         Err(error @ (ScanError::Duplicate { .. } | ScanError::Depth { .. })) => Err(error.into()),
         // What is no JSON is the provider's to refuse.
-        Err(_) => Ok(String::new()),
+        Err(_) => Ok(None),
     }
 }

@@ -18,7 +18,8 @@ use super::{Pass, Way, books};
 use crate::config::Limits;
 use crate::proxy::context::Context;
 use crate::proxy::problem::Problem;
-use crate::proxy::{Gateway, body as whole, headers as own, reply};
+use crate::proxy::propagate::Carried;
+use crate::proxy::{Gateway, attributes, body as whole, headers as own, reply};
 use crate::upstream::connect::ConnectError;
 use crate::upstream::retry_after as wait;
 use crate::upstream::verdict::{AttemptFault, Outcome, Phase, Scope};
@@ -130,8 +131,9 @@ pub fn request(session: &Session, to: &mut RequestHeader, context: &mut Context)
         .into_iter()
         .filter_map(|name| Some((name.clone(), to.headers.get(&name)?.clone())))
         .collect();
-    let mut fields =
-        Forwarded { provider: &keys.candidate.provider, credential, token: keys.token.as_ref(), client: &state.client }.fields();
+    let trace = Carried::new(&state.client, context.trace, keys.times().span, &context.live.snapshot.observability);
+    let provider = &keys.candidate.provider;
+    let mut fields = Forwarded { provider, credential, token: keys.token.as_ref(), client: &state.client, trace }.fields();
     fields.push((header::CONNECTION, HeaderValue::from_static("close")));
     let path = target.at(credential.base_path(&keys.candidate.model));
     let mut fresh = RequestHeader::build(session.req_header().method.clone(), path.as_bytes(), Some(fields.len() + 2))?;
@@ -202,6 +204,9 @@ pub fn rewrite(answer: &mut ResponseHeader, context: &mut Context) -> pingora::R
     context.outcome.status = answer.status.as_u16();
     context.outcome.stream = text("content-type").is_some_and(|value| value.starts_with("text/event-stream"));
     context.outcome.first_content = Some(Instant::now());
+    let live = context.live.clone();
+    let said = |name: &str| answer.headers.get(name)?.to_str().ok();
+    attributes::of_answer(&live.snapshot.observability.attributes, &mut context.outcome, said);
     headers::rewrite(answer, context)
 }
 

@@ -137,7 +137,7 @@ async def slow_tokens(table):
     """The first provider says 200, and then a word a second for 14 s."""
     name = f"first provider says a word a second, {RATE} streams/s"
     base = took(await healthy(stream=True), 0.99)
-    clock = os.environ.get("HELIOSTAT_SLOW_STREAM", "")
+    clock = ", network: { timeouts: { slow_stream: { window_ms: 500, min_bytes_per_s: 20 } } }"
     async with two(lambda request: request.events(WORDS[:14], 1.0), first=clock) as (gateway, _, _):
         answers, _ = await load(gateway, SHORT_S, stream=True)
     p99 = took(answers, 0.99)

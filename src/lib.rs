@@ -25,7 +25,7 @@
 //! | 5 | [`listen`]: from an accepted connection to a request that may be read |
 //! | 4 | [`proxy`]: the life of a request |
 //! | 3 | [`fetch`]: images that a request names by URL · [`live`]: a configuration with its live state · [`source`]: where it is read from · [`demo`]: the one that is built in |
-//! | 2 | [`upstream`]: connections, keys, cool-downs, breakers, verdicts · [`telemetry`]: events and their sinks · [`attend`]: the clients' connections, watched · [`simulator`]: providers for the demo and tests |
+//! | 2 | [`upstream`]: connections, keys, cool-downs, breakers, budgets, verdicts · [`telemetry`]: events and their sinks · [`attend`]: the clients' connections, watched · [`simulator`]: providers for the demo and tests |
 //! | 1 | [`config`]: what was written, and what it means · [`readiness`] and [`drain`]: whether traffic is wanted, and what is in flight · [`memory`]: what bodies may take · [`notify`]: words to the service manager |
 //! | 0 | `heliostat-filters` |
 //!

@@ -48,8 +48,8 @@ pub use report::describe;
 pub use resolve::Resolution;
 pub use secret::Secret;
 pub use snapshot::{
-    Account, Auth, BreakerRules, CallPath, Candidate, ClientKey, Concurrency, Credential, Detour, Door, Endpoint, Exception, Limits,
-    Listener, ModelPattern, Provider, Retry, Route, Snapshot, Speech, Timeouts,
+    Account, Auth, BreakerRules, BudgetRules, CallPath, Candidate, ClientKey, Concurrency, Credential, Detour, Door, Endpoint, Exception,
+    Limits, Listener, ModelPattern, Provider, Retry, Route, SlowStream, Snapshot, Speech, Timeouts,
 };
 pub use traces::{Attribute, Protocol, Sampling, Source as AttributeSource, Traces};
 pub use transport::{Authorities, Transport};

@@ -148,6 +148,7 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
         credentials,
         timeouts: network.timeouts,
         retry: network.retry,
+        budget: network.budget,
         breaker: network.breaker,
         concurrency,
     })))

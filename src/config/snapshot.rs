@@ -157,6 +157,8 @@ pub struct Provider {
     pub timeouts: Timeouts,
     /// Extra attempts at one candidate.
     pub retry: Retry,
+    /// How many of them may be repeats.
+    pub budget: BudgetRules,
     /// When a host that fails is asked last.
     pub breaker: BreakerRules,
     /// Bound on requests under way, where one is set.
@@ -285,6 +287,31 @@ pub struct Timeouts {
     pub stall_ms: u64,
     /// All attempts and the whole reply.
     pub total_ms: u64,
+    /// How fast a stream must begin; `None` is no matter how slow.
+    pub slow_stream: Option<SlowStream>,
+}
+
+/// How fast a stream must begin, while there is another candidate: it is held until it has said so much, and left if it has not in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlowStream {
+    /// From the first content on.
+    pub window_ms: u64,
+    /// Content, in bytes of JSON; a token is about four.
+    pub min_bytes_per_s: u64,
+}
+
+impl SlowStream {
+    /// What must have been said when the window ends.
+    #[must_use]
+    pub const fn least_bytes(self) -> u64 {
+        self.window_ms.saturating_mul(self.min_bytes_per_s) / 1_000
+    }
+}
+
+impl Default for SlowStream {
+    fn default() -> Self {
+        Self { window_ms: 1_000, min_bytes_per_s: 20 }
+    }
 }
 
 impl Timeouts {
@@ -294,7 +321,15 @@ impl Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect_ms: 1_500, tls_ms: 2_000, header_ms: None, first_content_ms: 30_000, stall_ms: 30_000, total_ms: 600_000 }
+        Self {
+            connect_ms: 1_500,
+            tls_ms: 2_000,
+            header_ms: None,
+            first_content_ms: 30_000,
+            stall_ms: 30_000,
+            total_ms: 600_000,
+            slow_stream: None,
+        }
     }
 }
 
@@ -310,6 +345,24 @@ pub struct Retry {
 impl Default for Retry {
     fn default() -> Self {
         Self { max_retries: None, backoff_initial_ms: 500 }
+    }
+}
+
+/// How much of what a provider is asked may be asked again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BudgetRules {
+    /// Whether there is a budget at all.
+    pub enabled: bool,
+    /// Repeats, as a share of first attempts.
+    pub share: f64,
+    /// So many are free in ten to twenty seconds.
+    pub reserve: u32,
+}
+
+impl Default for BudgetRules {
+    fn default() -> Self {
+        // A provider that fails four times in ten is still repeated in full; one that fails always gets half as much again.
+        Self { enabled: true, share: 0.5, reserve: 20 }
     }
 }
 

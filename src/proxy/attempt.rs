@@ -13,7 +13,7 @@ use pingora_proxy::Session;
 
 use super::pump::{self, Pump};
 use super::waits::counted;
-use crate::config::{Candidate, Credential, Timeouts};
+use crate::config::{Candidate, Credential, SlowStream, Timeouts};
 use crate::telemetry::event::AttemptTimes;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::connection::{Pieces, Sent};
@@ -60,6 +60,8 @@ pub struct AttemptClocks {
     pub first_content: Instant,
     /// Longest silence within a body.
     pub stall: Duration,
+    /// How fast a stream must begin.
+    pub slow_stream: Option<SlowStream>,
 }
 
 /// An answer that may be committed.
@@ -255,9 +257,15 @@ impl Attempt<'_> {
     async fn hold_stream(&self, head: Head, mut lease: Lease, mut pump: Pump, waiting: &mut Waiting<'_>) -> Result<Ready, Ended> {
         let mut held = BytesMut::new();
         let mut ended = false;
-        while pump.seen.content_at.is_none() && held.len() < HOLD_BYTES && !ended {
-            let next = waiting.on(self.clocks.first_content, lease.connection.next_body()).await;
-            match next.map_err(|interrupt| interrupt.ended(Phase::FirstContent))? {
+        let mut began = None;
+        while !self.has_said_enough(&pump) && held.len() < HOLD_BYTES && !ended {
+            let (until, phase) = self.patience(began);
+            let next = match waiting.on(until, lease.connection.next_body()).await {
+                // Not slow: the client's own patience was shorter than the window.
+                Err(Interrupt::Deadline) if began.is_some() && phase == Phase::FirstContent => break,
+                next => next.map_err(|interrupt| interrupt.ended(phase))?,
+            };
+            match next {
                 Ok(Some(chunk)) => pump.feed(&chunk, Instant::now(), &mut held),
                 Ok(None) => {
                     ended = true;
@@ -265,11 +273,27 @@ impl Attempt<'_> {
                 }
                 Err(error) => return Err(broken(&error, false, true)),
             }
-            if let (Some(fault), None) = (pump.failure(), pump.seen.content_at) {
+            if let Some(fault) = pump.failure().filter(|_| !self.has_said_enough(&pump)) {
                 return Err(in_stream(fault.clone()));
             }
+            began = began.or(pump.seen.content_at);
         }
         Ok(Ready::Stream(Box::new(Streaming { head, lease, pump, held, ended })))
+    }
+
+    /// Whether a stream may be committed: there is content, and where it must not be slow, enough of it.
+    fn has_said_enough(&self, pump: &Pump) -> bool {
+        let least = self.clocks.slow_stream.map_or(0, SlowStream::least_bytes);
+        pump.seen.content_at.is_some() && pump.seen.content_bytes as u64 >= least
+    }
+
+    /// How long a stream whose content began then may take to say enough, and what it is if it does not.
+    fn patience(&self, began: Option<Instant>) -> (Instant, Phase) {
+        let slow = began.zip(self.clocks.slow_stream).map(|(began, slow)| began + Duration::from_millis(slow.window_ms));
+        match slow.filter(|end| *end < self.clocks.first_content) {
+            Some(end) => (end, Phase::SlowStream),
+            None => (self.clocks.first_content, Phase::FirstContent),
+        }
     }
 
     async fn hold_whole(&self, head: Head, mut lease: Lease, waiting: &mut Waiting<'_>) -> Result<Ready, Ended> {

@@ -15,7 +15,7 @@ use super::prepare::{Prepared, Translator};
 use super::propagate::Carried;
 use super::pump::Pump;
 use super::{Gateway, commit, redact};
-use crate::config::{Candidate, Credential, Secret};
+use crate::config::{Candidate, Credential, Retry, Secret};
 use crate::live::Live;
 use crate::telemetry::event::{AttemptRecord, AttemptTimes, Blame, StageKind};
 use crate::upstream::breaker::Trial;
@@ -444,7 +444,11 @@ impl<'a> Failover<'a> {
         self.exhausted.faults.push(AttemptFault { outcome, ..fault });
         self.exhausted.last = Some(failure);
         self.exhausted.last_same_dialect = same_dialect;
-        step
+        if !verdict::is_repeat(outcome, step, left) || self.live.lanes.may_repeat(&candidate.provider, now) {
+            return step;
+        }
+        self.skip(context, candidate, Skip::RetryBudget, None, "retry_budget");
+        verdict::next(outcome, tried.history, Retry { max_retries: Some(0), ..candidate.provider.retry }, left)
     }
 
     fn ask<'t>(&self, candidate: &'t Candidate, tried: &'t Tried, last_resort: bool, now: Instant) -> Ask<'t> {
@@ -468,11 +472,13 @@ impl<'a> Failover<'a> {
         let within = |ms: Option<u64>| ms.map_or(share, |ms| share.min(now + Duration::from_millis(ms)));
         let stall = Duration::from_millis(timeouts.stall_ms);
         if !self.call.stream {
-            return AttemptClocks { header: within(timeouts.header_ms), first_content: share, stall };
+            return AttemptClocks { header: within(timeouts.header_ms), first_content: share, stall, slow_stream: None };
         }
         let content = self.call.clocks.first_content.unwrap_or(Duration::from_millis(timeouts.first_content_ms));
         let header = within(Some(timeouts.header_ms.unwrap_or(crate::config::Timeouts::STREAM_HEADER_MS)));
-        AttemptClocks { header: header.min(now + content), first_content: share.min(now + content), stall }
+        // A slow answer is better than none.
+        let slow_stream = timeouts.slow_stream.filter(|_| !self.queue.is_empty());
+        AttemptClocks { header: header.min(now + content), first_content: share.min(now + content), stall, slow_stream }
     }
 
     /// Waits before the same credential is tried again. A wait that would outlast the deadline is none: the candidate is left, since an

@@ -26,6 +26,8 @@ pub const MODEL_CHARACTERS: usize = 256;
 pub struct Seen {
     /// When content last arrived; `None` before any.
     pub content_at: Option<Instant>,
+    /// How much content there was, in bytes of JSON; where nothing is rewritten, only until the commit.
+    pub content_bytes: usize,
     /// The upstream failed inside its 200.
     pub failed: Option<Fault>,
     /// The stream's own end mark.
@@ -186,6 +188,7 @@ impl Seen {
     fn note(&mut self, event: &StreamEvent<'_>, now: Instant, secret: &Secret) {
         if event.is_content() {
             self.content_at = Some(now);
+            self.content_bytes = self.content_bytes.saturating_add(event.content_bytes());
         }
         match event {
             StreamEvent::Start { model, .. } if self.model.is_none() => self.model = Some(redact::cut(model, MODEL_CHARACTERS).to_owned()),

@@ -1,6 +1,7 @@
 //! Everything between the gateway and a provider: connections, names, the choice of a credential, and what a failure means.
 
 pub mod breaker;
+mod budget;
 pub mod connect;
 pub mod connection;
 pub mod decode;

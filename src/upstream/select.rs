@@ -87,24 +87,21 @@ impl Lanes {
         Self(snapshot.providers.iter().map(|provider| Lane::build(provider, former(&provider.name))).collect())
     }
 
-    /// Chooses the credential of an attempt.
+    /// Chooses the credential of an attempt. A first one is counted for the budget of repeats.
     #[must_use]
     pub fn select(&self, ask: &Ask<'_>) -> Pick {
         let Some(lane) = self.0.get(ask.provider.index) else { return Pick::None };
-        let survey = Survey::take(lane, ask);
-        if survey.is_empty() {
-            return if survey.off { Pick::Off } else { Pick::None };
+        let pick = pick(lane, ask);
+        if ask.first && matches!(pick, Pick::Use { .. }) {
+            lane.budget.request();
         }
-        match lane.models.standing(ask.model, ask.now) {
-            Standing::Cooling { until, stated } if ask.first => {
-                let probe = if ask.last_resort && !stated { lane.models.probe(ask.model) } else { None };
-                match probe {
-                    Some(probe) => survey.pick(lane, ask, Some(probe)),
-                    None => Pick::Cooling { until, stated, overloaded: true, in_time: until < ask.deadline },
-                }
-            }
-            _ => survey.pick(lane, ask, None),
-        }
+        pick
+    }
+
+    /// Whether the same host may be asked once more for a request that it failed; if so, that is counted.
+    #[must_use]
+    pub fn may_repeat(&self, provider: &Provider, now: Instant) -> bool {
+        self.0.get(provider.index).is_none_or(|lane| lane.budget.take(provider.budget, now))
     }
 
     /// Which credentials [`select`](Self::select) could still pick; [`super::verdict::next`] wants to know.
@@ -307,6 +304,23 @@ impl Survey {
             (None, Some(until)) => cooling(until, true),
             (None, None) => Pick::None,
         }
+    }
+}
+
+fn pick(lane: &Lane, ask: &Ask<'_>) -> Pick {
+    let survey = Survey::take(lane, ask);
+    if survey.is_empty() {
+        return if survey.off { Pick::Off } else { Pick::None };
+    }
+    match lane.models.standing(ask.model, ask.now) {
+        Standing::Cooling { until, stated } if ask.first => {
+            let probe = if ask.last_resort && !stated { lane.models.probe(ask.model) } else { None };
+            match probe {
+                Some(probe) => survey.pick(lane, ask, Some(probe)),
+                None => Pick::Cooling { until, stated, overloaded: true, in_time: until < ask.deadline },
+            }
+        }
+        _ => survey.pick(lane, ask, None),
     }
 }
 

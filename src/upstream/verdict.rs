@@ -68,6 +68,8 @@ pub enum Phase {
     Header,
     /// The first content.
     FirstContent,
+    /// So much content, before the commit: it came too slowly.
+    SlowStream,
     /// Between contents.
     Stall,
     /// The whole request: no attempt can follow.
@@ -85,6 +87,8 @@ pub enum Skip {
     NoCredential,
     /// Its concurrency limit is reached.
     Busy,
+    /// It was attempted, and is not again: its budget of repeats is used up.
+    RetryBudget,
     /// It cannot carry the request (no vision, no such file).
     Unfit,
 }
@@ -165,7 +169,7 @@ impl Outcome {
             Self::Token | Self::Skipped(Skip::RateLimited | Skip::NoCredential) => Scope::Key,
             Self::Skipped(Skip::Unfit) => Scope::Missing,
             Self::Connect | Self::Tls | Self::Dns | Self::Timeout(_) | Self::Reset { .. } => Scope::Host,
-            Self::Truncated | Self::Malformed | Self::Skipped(Skip::Busy) => Scope::Host,
+            Self::Truncated | Self::Malformed | Self::Skipped(Skip::Busy | Skip::RetryBudget) => Scope::Host,
         }
     }
 
@@ -187,6 +191,7 @@ impl Outcome {
             Self::Skipped(Skip::Overloaded) => "skipped_overloaded",
             Self::Skipped(Skip::NoCredential) => "skipped_no_credential",
             Self::Skipped(Skip::Busy) => "skipped_busy",
+            Self::Skipped(Skip::RetryBudget) => "skipped_retry_budget",
             Self::Skipped(Skip::Unfit) => "skipped_unfit",
         }
     }
@@ -200,6 +205,7 @@ impl Phase {
             Self::Send => "timeout_send",
             Self::Header => "timeout_header",
             Self::FirstContent => "timeout_first_content",
+            Self::SlowStream => "slow_stream",
             Self::Stall => "timeout_stall",
             Self::Total => "timeout_total",
         }
@@ -260,6 +266,8 @@ pub fn blame(outcome: Outcome, took: Duration, clocks: Timeouts, fair: Duration)
             Phase::Tls => clocks.tls_ms,
             Phase::Send | Phase::Header => clocks.header_ms.unwrap_or(clocks.first_content_ms).min(clocks.first_content_ms),
             Phase::FirstContent => clocks.first_content_ms,
+            // Its own clock in any case: the caller has no say in it.
+            Phase::SlowStream => 0,
             Phase::Stall => clocks.stall_ms,
             Phase::Total => clocks.total_ms,
         };
@@ -300,6 +308,17 @@ pub fn next(outcome: Outcome, history: History, retry: Retry, left: Left) -> Ste
         Scope::Host | Scope::StaleConnection if left.keys.elsewhere => Step::NextKey,
         Scope::Host | Scope::Model | Scope::StaleConnection if other_key && !left.candidates => Step::NextKey,
         Scope::Host | Scope::Model | Scope::StaleConnection => onward,
+    }
+}
+
+/// Whether a step asks again what has just failed, and so costs the budget of [`super::select::Lanes::may_repeat`]. Another key after
+/// a fault of the first does not: the first rests.
+#[must_use]
+pub fn is_repeat(outcome: Outcome, step: Step, left: Left) -> bool {
+    match (outcome.scope(), step) {
+        (Scope::Host | Scope::Model | Scope::StaleConnection, Step::SameKey { replay: false, .. }) | (Scope::Model, Step::NextKey) => true,
+        (Scope::Host | Scope::StaleConnection, Step::NextKey) => !left.keys.elsewhere,
+        _ => false,
     }
 }
 

@@ -126,6 +126,25 @@ impl StreamEvent<'_> {
             | Self::Done => false,
         }
     }
+
+    /// How much content this is, in bytes of JSON: of text, reasoning, a refusal or a call. An image, audio and an end count as more
+    /// than anybody asks for, since they come whole.
+    #[must_use]
+    pub fn content_bytes(&self) -> usize {
+        match self {
+            Self::Text { text, .. } | Self::Reasoning { text, .. } | Self::Refusal { text, .. } => text.escaped().len(),
+            Self::ToolArguments { fragment, .. } => fragment.escaped().len(),
+            Self::ToolStart { name, .. } => name.len(),
+            Self::Image { .. } | Self::Audio | Self::ReasoningEncrypted { .. } | Self::Finish { .. } => usize::MAX,
+            Self::Start { .. }
+            | Self::ReasoningSignature { .. }
+            | Self::Usage(_)
+            | Self::Ping
+            | Self::Failed(_)
+            | Self::Lost(_)
+            | Self::Done => 0,
+        }
+    }
 }
 
 /// Writes a client dialect's stream, event by event. One a request.

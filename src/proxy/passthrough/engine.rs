@@ -183,7 +183,7 @@ impl Engine<'_> {
         let Keys { candidate, clocks, .. } = &self.pass.keys;
         let timeouts = &candidate.provider.timeouts;
         let header = timeouts.header_ms.map_or(clocks.first_byte, |ms| clocks.first_byte.min(now + Duration::from_millis(ms)));
-        AttemptClocks { header, first_content: clocks.total, stall: Duration::from_millis(timeouts.stall_ms) }
+        AttemptClocks { header, first_content: clocks.total, stall: Duration::from_millis(timeouts.stall_ms), slow_stream: None }
     }
 
     /// Records an answer, and what it says of the key. True if another key is to be tried.

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{Credential, Endpoint, Provider};
 use crate::upstream::breaker::Breakers;
+use crate::upstream::budget::Budget;
 use crate::upstream::health::{Cell, Probe, Standing};
 use crate::upstream::pace::Pace;
 use crate::upstream::wheel::{Wheels, integers};
@@ -22,6 +23,7 @@ pub(super) struct Lane {
     pub(super) keys: Vec<Key>,
     pub(super) wheels: Arc<Wheels>,
     pub(super) models: Arc<Models>,
+    pub(super) budget: Arc<Budget>,
 }
 
 /// Live state of one credential.
@@ -63,7 +65,9 @@ impl Lane {
         }
         let wheels = former.filter(|former| former.has_same_shares(&keys)).map(|former| Arc::clone(&former.wheels));
         let models = former.filter(|former| former.shares_endpoint(&keys)).map(|former| Arc::clone(&former.models));
-        Self { name: provider.name.clone(), keys, wheels: wheels.unwrap_or_default(), models: models.unwrap_or_default() }
+        let budget = former.map(|former| Arc::clone(&former.budget)).unwrap_or_default();
+        let (wheels, models) = (wheels.unwrap_or_default(), models.unwrap_or_default());
+        Self { name: provider.name.clone(), keys, wheels, models, budget }
     }
 
     fn has_same_shares(&self, keys: &[Key]) -> bool {

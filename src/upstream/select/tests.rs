@@ -77,6 +77,7 @@ fn snapshot(keys: &[Written]) -> Snapshot {
         credentials: keys.iter().enumerate().map(|(index, key)| credential(index, *key)).collect(),
         timeouts: Timeouts::default(),
         retry: Retry::default(),
+        budget: crate::config::BudgetRules::default(),
         breaker: crate::config::BreakerRules::DEFAULT,
         concurrency: None,
     };

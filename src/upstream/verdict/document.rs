@@ -22,7 +22,8 @@ const KINDS: [F; 14] = [
     F::Timeout,
     F::Server,
 ];
-const PHASES: [Phase; 7] = [Phase::Connect, Phase::Tls, Phase::Send, Phase::Header, Phase::FirstContent, Phase::Stall, Phase::Total];
+const PHASES: [Phase; 8] =
+    [Phase::Connect, Phase::Tls, Phase::Send, Phase::Header, Phase::FirstContent, Phase::SlowStream, Phase::Stall, Phase::Total];
 const HEAD: &str = "\
 # Verdicts
 

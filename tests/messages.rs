@@ -513,3 +513,37 @@ async fn clients_that_look_whether_anybody_is_there_are_told_so() {
     client.write(&http::head("HEAD / HTTP/1.1", &[("host", "h")])).await.unwrap();
     assert_eq!(within("an answer", client.response_head()).await.expect("a head").line, "200");
 }
+
+#[tokio::test]
+async fn tokens_are_counted_by_who_can_and_else_estimated() {
+    let three = three().await;
+    let count = async |model: &str, more: Value| {
+        let body = with(json!({"model": model, "messages": [{"role": "user", "content": "hi there, how many?"}]}), more);
+        three.post_with("/v1/messages/count_tokens?beta=true", &[VERSION], body.to_string().as_bytes()).await
+    };
+    three.anthropic.script([reply::json(json!({"input_tokens": 12}))]);
+    assert_eq!(count(CLAUDE, json!({})).await.expect(200).text(), "{\"input_tokens\":12}");
+    assert_eq!(three.anthropic.received()[0].line, "POST /v1/messages/count_tokens");
+
+    three.gemini.script([reply::json(json!({"totalTokens": 31, "promptTokensDetails": []}))]);
+    assert_eq!(count(FLASH, json!({"system": "Be brief."})).await.expect(200).json(), json!({"input_tokens": 31}));
+    let seen = three.gemini.received().pop().unwrap();
+    let sent: Value = serde_json::from_slice(&seen.body).unwrap();
+    assert_eq!(seen.line, "POST /v1beta/models/gemini-2.5-flash:countTokens");
+    assert_eq!(sent["generateContentRequest"]["model"], "models/gemini-2.5-flash");
+    assert_eq!(sent["generateContentRequest"]["systemInstruction"]["parts"][0]["text"], "Be brief.");
+
+    let estimated = count(GPT, json!({})).await;
+    assert_eq!(estimated.expect(200).header("x-heliostat-loss"), "input_tokens");
+    assert!((5..100).contains(&estimated.json()["input_tokens"].as_u64().unwrap()), "{}", estimated.text());
+    let image = json!({"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": format!("iVBORw0KGgo{}=", "A".repeat(400_000))}}]}]});
+    assert!(count(GPT, image).await.expect(200).json()["input_tokens"].as_u64().unwrap() < 3_000, "an image is not text");
+    assert!(three.openai.received().is_empty(), "nothing was asked of a provider that does not count");
+
+    // A server that speaks the dialect, but has no such call.
+    three.anthropic.always(reply::status(404));
+    assert_eq!(count(CLAUDE, json!({})).await.expect(200).header("x-heliostat-loss"), "input_tokens");
+    three.anthropic.always(reply::status(400));
+    count(CLAUDE, json!({})).await.expect(400);
+    assert_eq!(count("nobody/x", json!({})).await.expect(404).json()["error"]["type"], "not_found_error");
+}

@@ -248,3 +248,22 @@ async fn check_shows_project_and_location_and_no_secret() {
     assert!(said.contains("project own-project, location us-east5"), "{said}");
     assert!(!said.contains("PRIVATE KEY") && !said.contains("MII"), "{said}");
 }
+
+#[tokio::test]
+async fn claude_takes_anthropics_own_body_and_counts_it() {
+    let vertex = Vertex::new().await;
+    vertex.tokens.script([token("ya29.one")]);
+    vertex.upstream.script([reply::json(native::anthropic("from claude")), reply::json(json!({"input_tokens": 9}))]);
+    let gateway = vertex.gateway().await;
+    let written = |head: &str| format!("{{{head}\"max_tokens\": 9, \"x\":1e2, \"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]}}");
+    let asked = written(&format!("\"model\":\"{CLAUDE}\", "));
+    let post = async |path: &str| client::send(gateway.address, "POST", path, &[("anthropic-beta", "b-1")], asked.as_bytes()).await;
+    assert_eq!(post("/v1/messages").await.expect(200).json()["content"][0]["text"], "from claude");
+    assert_eq!(post("/v1/messages/count_tokens").await.expect(200).json(), json!({"input_tokens": 9}));
+    let seen = vertex.upstream.received();
+    let (chat, count) = (&seen[0], &seen[1]);
+    assert_eq!(String::from_utf8_lossy(&chat.body), written("\"anthropic_version\":\"vertex-2023-10-16\","));
+    assert_eq!(chat.head.header("anthropic-beta"), Some("b-1"));
+    assert_eq!(count.line, format!("POST /v1/{PLACE}/anthropic/models/count-tokens:rawPredict"));
+    assert_eq!(String::from_utf8_lossy(&count.body), written("\"model\":\"claude-sonnet-4-5@20250929\", "));
+}

@@ -50,8 +50,8 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
         let too_long = || attempt::in_stream(malformed("The provider's reply is too long to be translated."));
         return if terms.same_dialect { Ok(Ready::Whole(whole)) } else { Err(too_long()) };
     }
-    if terms.operation.kind == Kind::Embeddings {
-        return embeddings(whole, terms);
+    if terms.operation.kind != Kind::Chat {
+        return no_chat(whole, terms);
     }
     let reply = terms.candidate.speech().dialect.chat_reply(&whole.body, terms.names).map_err(attempt::in_stream)?;
     let said = said(&reply);
@@ -68,9 +68,14 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
     Ok(Ready::Translated(Translated { head: whole.head, pieces: body.pieces, said, losses }))
 }
 
-fn embeddings(mut whole: Whole, terms: Terms<'_>) -> Result<Ready, Ended> {
+/// Vectors, or a count.
+fn no_chat(mut whole: Whole, terms: Terms<'_>) -> Result<Ready, Ended> {
     let dialect = terms.candidate.speech().dialect;
-    let read = operation::embeddings_reply(dialect, &whole.body, terms.wanted).map_err(attempt::in_stream)?;
+    let read = match terms.operation.kind {
+        Kind::CountTokens => operation::count_reply(dialect, &whole.body, (!terms.same_dialect).then_some(terms.operation.client)),
+        Kind::Chat | Kind::Embeddings => operation::embeddings_reply(dialect, &whole.body, terms.wanted),
+    };
+    let read = read.map_err(attempt::in_stream)?;
     let said = Said { usage: read.usage, ..Said::default() };
     Ok(match read.written {
         Some((pieces, losses)) => Ready::Translated(Translated { head: whole.head, pieces, said, losses }),

@@ -1,9 +1,11 @@
 //! What the client is told when nothing is left to try.
 
+use heliostat_filters::dialect::Kind;
+use heliostat_filters::fault::FaultKind;
 use pingora_proxy::Session;
 
 use super::attempt::Failure;
-use super::context::Context;
+use super::context::{Call, Context};
 use super::failover::Exhausted;
 use super::problem::Problem;
 use super::{body, headers, redact, reply};
@@ -18,7 +20,10 @@ const NAME: usize = 128;
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn answer(session: &mut Session, context: &mut Context, exhausted: Exhausted) -> pingora::Result<()> {
+pub async fn answer(session: &mut Session, context: &mut Context, exhausted: Exhausted, call: &Call) -> pingora::Result<()> {
+    if call.operation.kind == Kind::CountTokens && !call.strict && nobody_counts(&exhausted) {
+        return reply::estimate(session, context, call).await;
+    }
     let made = exhausted.faults.iter().filter(|fault| !matches!(fault.outcome, Outcome::Skipped(_))).count();
     if let Some(refusal) = exhausted.refusals.first().filter(|_| made == 0 && only_unfit(&exhausted)) {
         let no_memory = refusal.code == Fault::NO_MEMORY;
@@ -30,6 +35,13 @@ pub async fn answer(session: &mut Session, context: &mut Context, exhausted: Exh
     }
     let problem = problem(&exhausted, made, context);
     reply::problem(session, context, &problem).await
+}
+
+/// Whether no candidate has such a call: by its dialect, or by what it said.
+fn nobody_counts(exhausted: &Exhausted) -> bool {
+    let absent = |failure: &Failure| failure.fault.kind == FaultKind::NotFound;
+    let unsupported = exhausted.refusals.iter().all(|refusal| refusal.code == "unsupported_operation");
+    unsupported && exhausted.last.as_ref().map_or_else(|| only_unfit(exhausted), absent)
 }
 
 fn only_unfit(exhausted: &Exhausted) -> bool {

@@ -148,7 +148,7 @@ impl ProxyHttp for Gateway {
         let live = context.live.clone();
         match Failover::new(self, &live, &call).run(session, context).await? {
             End::Served => {}
-            End::Exhausted(exhausted) => exhausted::answer(session, context, *exhausted).await?,
+            End::Exhausted(exhausted) => exhausted::answer(session, context, *exhausted, &call).await?,
             End::ClientGone => {
                 context.outcome.client_gone = true;
                 return pingora::Error::e_explain(pingora::ErrorType::ConnectionClosed, "client left");

@@ -14,6 +14,12 @@ use heliostat_filters::usage::Usage;
 use super::problem::Problem;
 use crate::config::{Candidate, Speech};
 
+/// Bytes of JSON that make a token of text, bytes of base64 that make one of a document, tokens of an image of usual size: rules of
+/// thumb, good to a factor of two.
+const BYTES_A_TOKEN: usize = 4;
+const FILE_BYTES_A_TOKEN: usize = 40;
+const TOKENS_AN_IMAGE: usize = 1_600;
+
 /// What a call is for, and the client's dialect.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
@@ -72,10 +78,23 @@ impl Operation {
     #[must_use]
     pub fn path(self, document: &Document, speech: &Speech, target: &Target<'_>, stream: bool) -> String {
         match self.kind {
-            Kind::Chat | Kind::CountTokens => speech.chat_path(target.model, stream),
+            Kind::Chat => speech.chat_path(target.model, stream),
+            // Where there is none, nothing is sent.
+            Kind::CountTokens => speech.dialect.count_path(target).unwrap_or_default(),
             // The count was checked when the request was planned.
             Kind::Embeddings => speech.dialect.embeddings_path(target, embeddings::count_inputs(document).unwrap_or_default()),
         }
+    }
+
+    /// Tokens of a conversation, guessed: about four bytes each, images and documents by what they cost on average.
+    #[must_use]
+    pub fn estimate(self, document: &Document) -> u64 {
+        let bytes = |views: &[View<'_>]| views.iter().map(|view| view.range().len()).sum::<usize>();
+        let (images, files) = (self.client.images(document), self.client.files(document));
+        let held = bytes(&images) + bytes(&files);
+        let text = document.bytes().len().saturating_sub(held);
+        let tokens = text / BYTES_A_TOKEN + images.len() * TOKENS_AN_IMAGE + bytes(&files) / FILE_BYTES_A_TOKEN;
+        tokens.max(1) as u64
     }
 
     /// Holds the fallbacks that a body names against its model. Vectors of two models have nothing in common, so that an index
@@ -122,6 +141,15 @@ pub fn embeddings_reply(dialect: &dyn Dialect, body: &Bytes, wanted: Option<&Wan
     let Some(wanted) = wanted else { return Ok(Read { usage, written: None }) };
     let (pieces, losses) = openai::write_embeddings(&reply, wanted)?;
     Ok(Read { usage, written: Some((pieces.pieces, losses)) })
+}
+
+/// Reads a count of tokens, and writes it for a client of another dialect.
+///
+/// # Errors
+/// The [`Fault`] that the body stands for.
+pub fn count_reply(dialect: &dyn Dialect, body: &Bytes, client: Option<&dyn Client>) -> Result<Read, Fault> {
+    let tokens = dialect.count_reply(body)?;
+    Ok(Read { usage: Usage::default(), written: client.map(|client| (vec![client.write_count(tokens)], Vec::new())) })
 }
 
 /// What came of a whole reply.

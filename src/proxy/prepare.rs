@@ -1,9 +1,8 @@
 //! A request as one candidate gets it: the client's own bytes, or translated.
 
 use heliostat_filters::chat::{ChatRequest, ReplyContext};
-use heliostat_filters::dialect::{Kind, Names, Target, Translated};
+use heliostat_filters::dialect::{Kind, Names, Target, Translated, unsupported};
 use heliostat_filters::embeddings::Wanted;
-use heliostat_filters::json::Document;
 use heliostat_filters::refusal::{Refusal, RefusalScope};
 
 use super::context::Call;
@@ -57,8 +56,14 @@ impl<'a> Translator<'a> {
         let fetched = self.images.fetched(candidate)?;
         let target = Target { model: &candidate.model, surface: &speech.surface, fetched: &fetched };
         let path = operation.path(document, speech, &target, *stream);
+        if operation.kind == Kind::CountTokens && path.is_empty() {
+            return Err(unsupported(dialect.name(), "Counts of tokens"));
+        }
         if same_dialect {
-            let body = operation.client.rewrite(document, &target);
+            let body = match operation.kind {
+                Kind::CountTokens => operation.client.rewrite_count(document, &target),
+                Kind::Chat | Kind::Embeddings => operation.client.rewrite(document, &target),
+            };
             let translated = Translated { body, losses: Vec::new(), names: Names::default() };
             return Ok(Prepared { translated, path, same_dialect, reply, wanted: None });
         }
@@ -66,10 +71,11 @@ impl<'a> Translator<'a> {
             Kind::Chat | Kind::CountTokens => {
                 let pivot = self.pivot.get_or_insert_with(|| operation.client.read(document, address)).as_ref().map_err(Clone::clone)?;
                 self.call.asked.clone_into(&mut reply.model);
-                reply.prompt_tokens = estimate(document);
+                reply.prompt_tokens = operation.estimate(document);
                 reply.legacy_functions = pivot.legacy_functions;
                 reply.include_usage = pivot.include_usage;
-                (dialect.chat_request(pivot, &target)?, None)
+                let counts = operation.kind == Kind::CountTokens;
+                (if counts { dialect.count_request(pivot, &target) } else { dialect.chat_request(pivot, &target) }?, None)
             }
             Kind::Embeddings => {
                 let (translated, wanted) = operation::embeddings_request(document, dialect, &target)?;
@@ -82,11 +88,6 @@ impl<'a> Translator<'a> {
         }
         Ok(Prepared { translated, path, same_dialect, reply, wanted })
     }
-}
-
-/// Tokens of a prompt, guessed: about four bytes each. Only for clients whose SDK needs a number before the upstream has given one.
-fn estimate(document: &Document) -> u64 {
-    (document.bytes().len() as u64 / 4).max(1)
 }
 
 fn too_lossy(translated: &Translated) -> Refusal {

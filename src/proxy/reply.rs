@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use heliostat_filters::dialect::{Client, Model};
+use heliostat_filters::loss::{Loss, LossKind};
 use pingora_proxy::Session;
 
 use super::body;
-use super::context::Context;
+use super::context::{Call, Context};
 use super::headers;
 use super::plan;
 use super::problem::Problem;
@@ -58,6 +59,17 @@ pub async fn model(session: &mut Session, context: &mut Context, client: &dyn Cl
         Resolution::Unknown { known } => return problem(session, context, &plan::unknown_model(id, &known, "model")).await,
     };
     let body = client.write_model(&Model { id: id.to_owned(), owner });
+    let header = headers::base(200, context)?;
+    send(session, context, header, "application/json", body).await
+}
+
+/// Answers with a count of tokens that no provider made, and says so.
+///
+/// # Errors
+/// The client cannot be written to.
+pub async fn estimate(session: &mut Session, context: &mut Context, call: &Call) -> pingora::Result<()> {
+    let body = call.operation.client.write_count(call.operation.estimate(&call.document));
+    context.outcome.losses.push(Loss { path: "input_tokens".into(), kind: LossKind::Estimated });
     let header = headers::base(200, context)?;
     send(session, context, header, "application/json", body).await
 }

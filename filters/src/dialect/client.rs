@@ -93,6 +93,23 @@ pub trait Client: Dialect {
     /// gateway understands, and what was fetched in place of its URL.
     fn rewrite(&self, document: &Document, target: &Target<'_>) -> Pieces;
 
+    /// The same for a call that counts tokens.
+    fn rewrite_count(&self, document: &Document, target: &Target<'_>) -> Pieces {
+        self.rewrite(document, target)
+    }
+
+    /// The strings that hold documents and other files inline, for an estimate of what they cost.
+    fn files<'a>(&self, document: &'a Document) -> Vec<View<'a>> {
+        let _ = document;
+        Vec::new()
+    }
+
+    /// Writes a count of tokens; nothing, in dialects that do not ask for one.
+    fn write_count(&self, tokens: u64) -> Bytes {
+        let _ = tokens;
+        Bytes::new()
+    }
+
     /// What a reply's made-up id begins with.
     fn id_prefix(&self) -> &'static str;
 

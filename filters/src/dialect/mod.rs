@@ -64,6 +64,30 @@ pub trait Dialect: Sync + Send + std::fmt::Debug {
     /// A reader for a stream's events.
     fn chat_stream(&self, names: Names) -> Box<dyn StreamReader>;
 
+    /// The path of a call that counts a conversation's tokens, below the provider's base URL; `None` where the provider has none.
+    fn count_path(&self, target: &Target<'_>) -> Option<String> {
+        let _ = target;
+        None
+    }
+
+    /// Translates a chat request whose tokens are to be counted. Runs only where there is a [`Dialect::count_path`].
+    ///
+    /// # Errors
+    /// As [`Dialect::chat_request`].
+    fn count_request(&self, request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
+        let _ = (request, target);
+        Err(unsupported(self.name(), "Counts of tokens"))
+    }
+
+    /// Reads the count.
+    ///
+    /// # Errors
+    /// The [`Fault`] the body stands for, as in [`Dialect::chat_reply`].
+    fn count_reply(&self, body: &Bytes) -> Result<u64, Fault> {
+        let _ = body;
+        Err(Fault::new(502, None, "The provider's dialect counts no tokens."))
+    }
+
     /// The path of an embeddings call with so many inputs, below the provider's base URL.
     fn embeddings_path(&self, target: &Target<'_>, inputs: usize) -> String {
         let _ = (target, inputs);
@@ -105,7 +129,8 @@ pub trait Dialect: Sync + Send + std::fmt::Debug {
 }
 
 /// The refusal of an operation that a dialect does not have here.
-fn unsupported(dialect: &str, operation: &str) -> Refusal {
+#[must_use]
+pub fn unsupported(dialect: &str, operation: &str) -> Refusal {
     let message = format!("{operation} are not available at this model's provider (dialect {dialect}). Ask for another provider's model.");
     Refusal { path: "model".to_owned(), code: "unsupported_operation", message: message.into(), scope: RefusalScope::Candidate }
 }

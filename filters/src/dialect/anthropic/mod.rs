@@ -3,6 +3,7 @@
 mod block;
 mod client;
 mod content;
+mod count;
 mod error;
 mod format;
 mod models;
@@ -48,6 +49,18 @@ impl Dialect for Anthropic {
 
     fn chat_stream(&self, names: Names) -> Box<dyn StreamReader> {
         Box::new(stream::Reader::new(names))
+    }
+
+    fn count_path(&self, target: &Target<'_>) -> Option<String> {
+        Some(count::path(target.surface).to_owned())
+    }
+
+    fn count_request(&self, request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
+        request::translate_count(request, target)
+    }
+
+    fn count_reply(&self, body: &Bytes) -> Result<u64, Fault> {
+        count::read(body)
     }
 
     fn fault(&self, status: u16, body: &[u8]) -> Fault {

@@ -36,6 +36,15 @@ struct Body<'t, 'a> {
 }
 
 pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
+    of(request, target, false)
+}
+
+/// The same as far as it counts: limits and sampling are refused there.
+pub(super) fn translate_count(request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
+    of(request, target, true)
+}
+
+fn of(request: &ChatRequest<'_>, target: &Target<'_>, counts: bool) -> Result<Translated, Refusal> {
     // No `..`: a field that is added to the pivot must be mapped here, or lost by name.
     let ChatRequest {
         document: _,
@@ -94,7 +103,7 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
     };
     body.limit_breakpoints(&mut losses);
     let answer_tool = if let Format::Tool(answer) = &body.format { Some(answer.name.clone()) } else { None };
-    let pieces = body.write();
+    let pieces = if counts { body.write_count(target.model) } else { body.write() };
     Ok(Translated { body: pieces, losses: losses.0, names: Names { renamed_tools: names.into_renamed(), answer_tool, ..Names::default() } })
 }
 
@@ -117,10 +126,26 @@ impl Body<'_, '_> {
         }
     }
 
-    fn write(mut self) -> Pieces {
+    fn write_count(mut self, model: &str) -> Pieces {
+        self.say_format();
+        let mut out = Splice::new();
+        out.object().key("model").string(model);
+        self.conversation.write(&mut out);
+        self.toolbox.write(&mut out);
+        self.thinking.write(&mut out);
+        self.write_output_config(&mut out);
+        out.end_object();
+        out.finish()
+    }
+
+    fn say_format(&mut self) {
         if let Format::Words(words) = &self.format {
             self.conversation.system.push(Block::text(words.clone()));
         }
+    }
+
+    fn write(mut self) -> Pieces {
+        self.say_format();
         let mut out = Splice::new();
         let (key, value) = self.addressed;
         out.object().key(key).string(value).key("max_tokens").integer(self.max_tokens);

@@ -3,6 +3,7 @@
 mod arguments;
 mod calls;
 mod contents;
+mod count;
 mod embeddings;
 mod error;
 mod finish;
@@ -54,6 +55,19 @@ impl Dialect for Gemini {
 
     fn chat_stream(&self, names: Names) -> Box<dyn StreamReader> {
         Box::new(stream::Reader::new(names))
+    }
+
+    /// AI Studio counts a whole request; Vertex takes another shape, with less in it.
+    fn count_path(&self, target: &Target<'_>) -> Option<String> {
+        request::on_ai_studio(target.surface).then(|| path::of(target.model, ":countTokens"))
+    }
+
+    fn count_request(&self, request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
+        count::translate(request, target)
+    }
+
+    fn count_reply(&self, body: &Bytes) -> Result<u64, Fault> {
+        count::read(body)
     }
 
     fn embeddings_path(&self, target: &Target<'_>, inputs: usize) -> String {

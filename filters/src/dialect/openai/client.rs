@@ -32,6 +32,10 @@ impl Client for OpenAi {
         chat::linked_views(document).collect()
     }
 
+    fn files<'a>(&self, document: &'a Document) -> Vec<View<'a>> {
+        chat::linked_views(document).filter(|view| view.key().is_some_and(|key| key == "file_data")).collect()
+    }
+
     fn rewrite(&self, document: &Document, target: &Target<'_>) -> Pieces {
         rewrite(document, target.model, target.fetched)
     }

@@ -44,7 +44,22 @@ impl Client for Anthropic {
     }
 
     fn rewrite(&self, document: &Document, target: &Target<'_>) -> Pieces {
-        rewrite::rewrite(document, target)
+        rewrite::rewrite(document, target, target.surface.body_version.as_deref())
+    }
+
+    /// With the model's name in the body, wherever it is asked.
+    fn rewrite_count(&self, document: &Document, target: &Target<'_>) -> Pieces {
+        rewrite::rewrite(document, target, None)
+    }
+
+    fn files<'a>(&self, document: &'a Document) -> Vec<View<'a>> {
+        peek::files(document)
+    }
+
+    fn write_count(&self, tokens: u64) -> Bytes {
+        let mut out = Splice::new();
+        out.object().key("input_tokens").integer(tokens).end_object();
+        out.finish().join()
     }
 
     fn id_prefix(&self) -> &'static str {

@@ -4,8 +4,17 @@ use crate::json::{Document, Kind, View};
 
 /// The strings that hold images, in order.
 pub(super) fn images(document: &Document) -> Vec<View<'_>> {
-    let image = |block: View<'_>| block.present("type").and_then(View::text).is_some_and(|kind| kind == "image");
-    blocks(document).filter(|block| image(*block)).filter_map(|block| string(block.present("source")?)).collect()
+    of_type(document, "image").filter_map(string).collect()
+}
+
+/// The strings that hold documents, in order.
+pub(super) fn files(document: &Document) -> Vec<View<'_>> {
+    of_type(document, "document").filter_map(|source| source.present("data")).collect()
+}
+
+fn of_type<'a>(document: &'a Document, kind: &'static str) -> impl Iterator<Item = View<'a>> {
+    let is = move |block: &View<'_>| block.present("type").and_then(View::text).is_some_and(|its| its == kind);
+    blocks(document).filter(is).filter_map(|block| block.present("source"))
 }
 
 /// The strings that may be a URL, in order.

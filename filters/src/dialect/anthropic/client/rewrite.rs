@@ -7,10 +7,10 @@ use crate::json::{Document, Literal, Pieces, View};
 
 /// The body, byte for byte but for: the model's name (where the path names it, the API's version stands in its place), `fallbacks`,
 /// what was fetched in place of its URL, and thinking of other vendors, which Anthropic would refuse.
-pub(super) fn rewrite(document: &Document, target: &Target<'_>) -> Pieces {
+pub(super) fn rewrite(document: &Document, target: &Target<'_>, version: Option<&str>) -> Pieces {
     let root = document.root();
     let mut edits = Edits::of(document);
-    match target.surface.body_version.as_deref() {
+    match version {
         None => edits.rename(target.model),
         Some(version) => {
             if root.get("anthropic_version").is_none() {

@@ -181,7 +181,7 @@ async def main(streams, seconds):
             fine &= not any(outcome.startswith("WRONG") for outcome in outcomes)
             fine &= await back_to_the_start(gateway, providers, sockets)
             resident.append(gateway.resident_bytes())
-        gone = await gateway.metric("clients_gone_total")
+        gone = await gateway.metric("client_aborts_total")
     first, second = resident
     print(f"{sum(provider.requests for provider in providers)} requests at providers, {gone:.0f} clients seen leaving")
     print(f"resident memory: {began >> 20} MiB at the start, {first >> 20} after the first wave, {second >> 20} after the second")

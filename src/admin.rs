@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     fn admin() -> Admin {
-        let telemetry = Arc::new(Telemetry::with_access_log(std::io::sink()).unwrap());
+        let telemetry = Arc::new(Telemetry::with_access_log(&crate::config::Observability::default(), std::io::sink()).unwrap());
         let before: BeforeMetrics = Box::new(|telemetry| telemetry.reload(true));
         Admin::new(telemetry, Arc::new(Readiness::default()), before)
     }

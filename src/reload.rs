@@ -48,6 +48,7 @@ impl Reload {
                 }
                 snapshot.notices.iter().for_each(|notice| log::warn!("{notice}"));
                 self.pool.prepare(&snapshot);
+                self.telemetry.know_models(snapshot.named_models());
                 self.certificates.renew(&snapshot);
                 if let Err(error) = self.telemetry.trace(snapshot.observability.traces.clone()) {
                     log::error!("reload: spans go nowhere: {error}");
@@ -93,6 +94,8 @@ fn unchangeable(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
         ("listen", listeners_differ(old, new)),
         ("admin.listen", old.admin_listen != new.admin_listen),
         ("threads", old.threads != new.threads),
+        ("observability.prometheus_labels", old.observability.prometheus_labels != new.observability.prometheus_labels),
+        ("observability.metric_aliases", old.observability.metric_aliases != new.observability.metric_aliases),
     ];
     keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
 }

@@ -30,9 +30,11 @@ use crate::reload::Reload;
 use crate::source::Source;
 use crate::stop::Stop;
 use crate::telemetry::Telemetry;
-use crate::telemetry::event::CredentialState;
+use crate::telemetry::event::{BreakerStanding, CredentialStanding, CredentialState, QueueStanding};
+use crate::upstream::breaker::BreakerState;
 use crate::upstream::health::Standing;
 use crate::upstream::pool::Pool;
+use crate::upstream::select::KeyState;
 use crate::upstream::tls;
 
 /// How long an HTTP/2 connection of a client may be idle.
@@ -50,7 +52,9 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
     announce(&source, &snapshot);
     let pool = Pool::new();
     pool.prepare(&snapshot);
-    let telemetry = Arc::new(Telemetry::new()?);
+    let telemetry = Arc::new(Telemetry::new(&snapshot.observability)?);
+    telemetry.know_models(snapshot.named_models());
+    telemetry.reload(true);
     telemetry.trace(snapshot.observability.traces.clone())?;
     let live = Arc::new(ArcSwap::from_pointee(Live::new(snapshot, None)));
     let readiness = Arc::new(Readiness::default());
@@ -106,10 +110,24 @@ fn admin(listen: SocketAddr, admin: Admin) -> Service<HttpServer<Admin>> {
 fn before_metrics(live: Arc<ArcSwap<Live>>, flights: Arc<Flights>, memory: Arc<Memory>) -> impl Fn(&Telemetry) + Send + Sync {
     move |telemetry| {
         let live = live.load();
-        let standings = live.lanes.standings(Instant::now());
-        telemetry.credentials(standings.into_iter().map(|(provider, credential, standing)| (provider, credential, state(standing))));
-        telemetry.in_flight(flights.count());
-        telemetry.body_bytes(memory.held());
+        telemetry.credentials(live.lanes.states(Instant::now()).into_iter().map(standing));
+        telemetry.queues(live.gates.standings().map(|(provider, taken, waiting)| QueueStanding { provider, taken, waiting }));
+        telemetry.under_way(flights.count(), memory.held());
+    }
+}
+
+fn standing(key: KeyState<'_>) -> CredentialStanding<'_> {
+    let breaker = |(model, state): (String, BreakerState)| match state {
+        BreakerState::Closed => None,
+        BreakerState::Open { .. } => Some(BreakerStanding { model, open: true }),
+        BreakerState::HalfOpen { .. } => Some(BreakerStanding { model, open: false }),
+    };
+    CredentialStanding {
+        provider: key.provider,
+        credential: key.credential,
+        state: state(key.standing),
+        in_flight: key.in_flight,
+        breakers: key.breakers.into_iter().filter_map(breaker).collect(),
     }
 }
 

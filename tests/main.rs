@@ -36,6 +36,7 @@ mod listen;
 mod matrix;
 mod memory;
 mod messages;
+mod metrics;
 mod passthrough;
 mod readme;
 mod reload;

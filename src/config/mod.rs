@@ -42,7 +42,7 @@ pub use identity::Identity;
 pub use image_fetch::{ImageFetch, ImageFetchMode};
 pub use inactive::{Governance, SemanticCache, VirtualKey};
 pub use load::{from_environment, load, load_file};
-pub use observability::Observability;
+pub use observability::{MetricAliases, OWN_LABELS, Observability};
 pub use problem::{Position, Problem, Severity};
 pub use report::describe;
 pub use resolve::Resolution;

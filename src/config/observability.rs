@@ -7,10 +7,54 @@ use super::field::{Field, Section};
 use super::traces::{self, Attribute, Traces};
 use super::value::Vault;
 
-const OBSERVABILITY: &[&str] = &["prometheus_labels"];
+const OBSERVABILITY: &[&str] = &["prometheus_labels", "metric_aliases"];
 
 /// Each label multiplies the number of series.
 const LABELS_MAX: usize = 8;
+/// Names that the metrics' own labels have.
+pub const OWN_LABELS: &[&str] = &[
+    "client",
+    "credential",
+    "direction",
+    "endpoint",
+    "error_type",
+    "fault",
+    "field",
+    "for",
+    "from_model",
+    "from_provider",
+    "gen_ai_operation_name",
+    "gen_ai_provider_name",
+    "gen_ai_request_model",
+    "gen_ai_token_type",
+    "kind",
+    "le",
+    "model",
+    "outcome",
+    "provider",
+    "quantile",
+    "reason",
+    "result",
+    "sink",
+    "stage",
+    "status",
+    "stream",
+    "to_model",
+    "to_provider",
+    "version",
+    "while",
+    // In aliases.
+    "api_key_alias",
+    "api_provider",
+    "exception_class",
+    "fallback_model",
+    "litellm_model_name",
+    "method",
+    "requested_model",
+    "selected_key_name",
+    "status_code",
+    "virtual_key_name",
+];
 /// Headers that hold secrets: never a label.
 const SECRETS: &[&str] = &["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"];
 
@@ -19,12 +63,23 @@ const SECRETS: &[&str] = &["authorization", "proxy-authorization", "cookie", "x-
 pub struct Observability {
     /// Request headers, in lower case, that become labels of every request-level series, and attributes of spans and log lines.
     pub prometheus_labels: Arc<[Box<str>]>,
+    /// Whose names the metrics have too.
+    pub metric_aliases: Vec<MetricAliases>,
     /// What else of a request becomes an attribute of its spans.
     pub attributes: Arc<[Attribute]>,
     /// So many bytes of a prompt, and of a reply, are captured in spans; `None` is nothing.
     pub content_bytes: Option<usize>,
     /// Where spans go; `None` is nowhere.
     pub traces: Option<Arc<Traces>>,
+}
+
+/// A gateway whose names for metrics are understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricAliases {
+    /// `litellm`
+    LiteLlm,
+    /// `bifrost`
+    Bifrost,
 }
 
 impl Observability {
@@ -34,12 +89,22 @@ impl Observability {
         let section = root.get("observability").and_then(|field| field.section(&known));
         let traces = traces::traces(section.as_ref(), vault, root).map(Arc::new);
         let Some(section) = section else { return Self { traces, ..Self::default() } };
+        let aliases = section.get("metric_aliases").and_then(|field| field.items()).unwrap_or_default();
         Self {
+            metric_aliases: aliases.iter().filter_map(alias_set).collect(),
             prometheus_labels: section.get("prometheus_labels").map(|field| labels(&field)).unwrap_or_default().into(),
             attributes: traces::attributes(&section).into(),
             content_bytes: traces::content(&section),
             traces,
         }
+    }
+}
+
+fn alias_set(field: &Field<'_>) -> Option<MetricAliases> {
+    match field.text()? {
+        "litellm" => Some(MetricAliases::LiteLlm),
+        "bifrost" => Some(MetricAliases::Bifrost),
+        _ => field.fail("is no set of names: litellm, bifrost"),
     }
 }
 
@@ -65,6 +130,9 @@ fn header(field: &Field<'_>) -> Option<Box<str>> {
     }
     let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
+    if OWN_LABELS.contains(&name.replace('-', "_").as_str()) {
+        return field.fail("is a name that the metrics' own labels have");
+    }
     if !is_name || name.len() > 64 {
         return field.fail("is no header that can be a label: at most 64 letters, digits and - _, a letter first");
     }

@@ -18,6 +18,21 @@ pub enum Resolution<'s> {
 }
 
 impl Snapshot {
+    /// Every model that the configuration names, by provider.
+    pub fn named_models(&self) -> impl Iterator<Item = (&str, &str)> {
+        let of_keys = self.providers.iter().flat_map(|provider| {
+            let patterns = provider.credentials.iter().flat_map(|credential| credential.models.iter().flatten());
+            patterns.filter_map(|pattern| match pattern {
+                ModelPattern::Exact(model) => Some((provider.name.as_str(), model.as_str())),
+                ModelPattern::Prefix(_) => None,
+            })
+        });
+        let of_routes = self.routes.values().flat_map(|route| std::iter::once(&route.primary).chain(&route.fallbacks));
+        let of_primaries = self.primary_fallbacks.iter().flat_map(|(primary, fallbacks)| std::iter::once(primary).chain(fallbacks));
+        let candidates = of_routes.chain(of_primaries).chain(&self.global_fallbacks);
+        of_keys.chain(candidates.map(|candidate| (candidate.provider.name.as_str(), candidate.model.as_str())))
+    }
+
     /// Finds what `asked` means: a route's id; `provider/model`, split at the first slash, where that is a configured provider or an
     /// alias; a model that a key's `models` names, exactly before by prefix; a model whose prefix the catalogue knows as a configured
     /// provider's own; whatever it is, where there is only one provider.

@@ -390,6 +390,7 @@ impl<'a> Failover<'a> {
         self.record(context, candidate, Mark::ok(credential, ready.head().status, *times));
         context.outcome.served_by = Some((provider.name.clone(), candidate.model.clone()));
         context.outcome.losses.clone_from(&prepared.translated.losses);
+        let _open = matches!(ready, attempt::Ready::Stream(_)).then(|| self.gateway.telemetry.stream());
         commit::answer(session, context, ready, terms, &self.gateway.pool).await.map(Ok)
     }
 
@@ -421,6 +422,7 @@ impl<'a> Failover<'a> {
         let used = Used { provider: &candidate.provider, credential: credential.index, model: &candidate.model };
         if let Some(cooldown) = verdict::cooldown(&fault) {
             self.live.lanes.cool(&used, cooldown, now);
+            self.gateway.telemetry.cooldown(&candidate.provider.name, &credential.name, fault.outcome.label());
         }
         let fair = Duration::from_millis(candidate.provider.breaker.fair_ms);
         if let Some(blame) = verdict::blame(fault.outcome, now.saturating_duration_since(began), candidate.provider.timeouts, fair) {
@@ -521,7 +523,6 @@ impl<'a> Failover<'a> {
             times: mark.times,
             settled: Instant::now(),
         };
-        self.gateway.telemetry.attempt(&record);
         context.outcome.attempts.push(record);
     }
 }

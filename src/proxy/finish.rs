@@ -24,11 +24,11 @@ pub fn report(gateway: &Gateway, session: &Session, error: Option<&pingora::Erro
     if let Some(why) = context.outcome.error_log.as_deref().or(error.map(|_| "the connection to the client broke")) {
         log::info!("{} ended with {status}: {}", context.request_id, redact::line(why));
     }
-    gateway.telemetry.request(record(session, error, context, status));
+    gateway.telemetry.request(record(gateway, session, error, context, status));
 }
 
 /// Moves what happened out of the context: nothing comes after this.
-fn record(session: &Session, error: Option<&pingora::Error>, context: &mut Context, status: u16) -> RequestRecord {
+fn record(gateway: &Gateway, session: &Session, error: Option<&pingora::Error>, context: &mut Context, status: u16) -> RequestRecord {
     let ended = Instant::now();
     let how = how_it_ended(context, status, error);
     let headers = &session.req_header().headers;
@@ -45,7 +45,7 @@ fn record(session: &Session, error: Option<&pingora::Error>, context: &mut Conte
         trace_state: propagate::state(headers, context.trace),
         client: context.client.take(),
         client_address: session.client_addr().and_then(|address| Some(address.as_inet()?.ip().to_canonical())),
-        labels: labels(&observability.prometheus_labels, headers),
+        labels: labels(gateway.telemetry.labels(), headers),
         dialect: context.dialect.name(),
         endpoint: context.endpoint,
         asked_model: outcome.asked_model,

@@ -1,11 +1,6 @@
 //! The access log: one JSON object per line and request.
-//!
-//! Fields, stable: `time` (RFC 3339, of the end), `request_id`, `trace_id`, `span_id`, `client`, `client_address`, `labels` {header: value}, `dialect`, `endpoint`,
-//! `asked_model`, `provider`, `model`, `credential` (its name), `status`, `stream`, `outcome` (`ok`, `error`, `refused`, `client_gone`),
-//! `error_code`, `attempts` [{`provider`, `model`, `credential`, `status`, `outcome`, `took_us`}], `usage` {`prompt_tokens`,
-//! `completion_tokens`, `cached_tokens`, `cache_write_tokens`, `reasoning_tokens`}, `losses` [text] with `losses_total`,
-//! `request_bytes`, `response_bytes`, `own_us`, `first_content_us`, `total_us`. What is not known is left out. No prompt, no
-//! reply, no secret is among them.
+//! [`FIELDS`] names its fields, which are stable. What is not known is
+//! left out. No prompt, no reply, no secret is among them.
 
 use std::io::{BufWriter, Write};
 use std::net::IpAddr;
@@ -27,6 +22,53 @@ const REST: Duration = Duration::from_millis(5);
 const NAME_BYTES_MAX: usize = 256;
 /// So many losses are listed; `losses_total` counts all.
 const LOSSES_MAX: usize = 32;
+
+/// A line's fields, in their order, and what they mean.
+#[cfg(test)]
+pub(super) const FIELDS: &[(&str, &str)] = &[
+    ("time", "of the end, RFC 3339"),
+    ("request_id", "as in `x-request-id`"),
+    ("trace_id", "of the trace"),
+    ("span_id", "of the caller's span"),
+    ("client", "the name of the client's key"),
+    ("client_address", "where it came from; behind a configured balancer, what that says"),
+    ("labels", "what the headers of `observability.prometheus_labels` said"),
+    ("dialect", "the client's"),
+    ("endpoint", "its name"),
+    ("asked_model", "as the client wrote it"),
+    ("provider", "who answered; if nobody did, who was tried last"),
+    ("model", "its name there"),
+    ("credential", "the name of the key used there"),
+    ("upstream_request_id", "the provider's own id of the request"),
+    ("status", "sent to the client; 499 if it left before"),
+    ("stream", "whether it was one"),
+    ("outcome", "`ok`, `error`, `refused` (without an attempt), `client_gone`"),
+    ("fault", "whose: `client`, `gateway`, `provider`"),
+    ("error_code", "the `code` the client got"),
+    ("attempts", "in order, skipped candidates too"),
+    ("attempts[].provider", "as above; also `model`, `credential`"),
+    ("attempts[].dialect", "the provider's for this model"),
+    ("attempts[].status", "the provider's, if it gave one"),
+    ("attempts[].outcome", "the verdict"),
+    ("attempts[].fault", "whose, of a failure"),
+    ("attempts[].skipped", "why, if no attempt was made"),
+    ("attempts[].began_us", "when it began"),
+    ("attempts[].connected_us", "when it had a connection"),
+    ("attempts[].header_us", "when the answer's head was there"),
+    ("attempts[].first_content_us", "when the first content was there; of a whole reply, all of it"),
+    ("attempts[].took_us", "duration until it was known how it went"),
+    ("usage", "`prompt_tokens`, `completion_tokens`, `cached_tokens`, `cache_write_tokens`, `reasoning_tokens`"),
+    ("losses", "what translations could not carry: kind and path"),
+    ("losses_total", "how many there are; at most 32 are listed"),
+    ("request_bytes", "of the body from the client"),
+    ("response_bytes", "of the body to the client"),
+    ("chunks", "pieces that a stream came in from the provider"),
+    ("finish_reason", "why the model stopped, in OpenAI's words"),
+    ("own_us", "duration: all but the waits; left out of uploads"),
+    ("waits", "durations: `client_us`, `queue_us`, `image_fetch_us`, `upstream_us`"),
+    ("first_content_us", "when the first content was there for the client"),
+    ("total_us", "duration of all"),
+];
 
 /// The name of this sink in `heliostat_telemetry_dropped_total`.
 pub(super) const SINK: &str = "access_log";

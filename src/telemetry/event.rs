@@ -202,6 +202,41 @@ pub enum Blame {
     Provider,
 }
 
+/// How a credential stands, for the gauges of it.
+#[derive(Debug, Clone)]
+pub struct CredentialStanding<'a> {
+    /// The provider.
+    pub provider: &'a str,
+    /// The credential's name.
+    pub credential: &'a str,
+    /// In one word.
+    pub state: CredentialState,
+    /// Attempts under way.
+    pub in_flight: usize,
+    /// Models whose breaker is not closed.
+    pub breakers: Vec<BreakerStanding>,
+}
+
+/// A breaker that is not closed.
+#[derive(Debug, Clone)]
+pub struct BreakerStanding {
+    /// The model.
+    pub model: String,
+    /// Open; else half-open.
+    pub open: bool,
+}
+
+/// How a provider with a bound on requests at the same time stands.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueStanding<'a> {
+    /// The provider.
+    pub provider: &'a str,
+    /// Places taken.
+    pub taken: usize,
+    /// Requests that wait for one.
+    pub waiting: usize,
+}
+
 /// How a credential stands, for the gauge `heliostat_credential_state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialState {

@@ -5,7 +5,7 @@
 
 mod access_log;
 pub mod event;
-mod known;
+pub mod gen_ai;
 mod metrics;
 mod otlp;
 mod queue;
@@ -18,12 +18,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use prometheus::IntGauge;
 
-use self::event::{AttemptRecord, CredentialState, RequestRecord};
+use self::event::{CredentialStanding, QueueStanding, RequestRecord};
 use self::metrics::Metrics;
 pub use self::queue::Message;
 use self::queue::Queue;
-use crate::config::Traces;
+use crate::config::{Observability, Traces};
 
 /// Every sink. One for the process, shared.
 pub struct Telemetry {
@@ -34,21 +35,35 @@ pub struct Telemetry {
     exports: Mutex<bool>,
 }
 
+/// Counts a stream as open until it is dropped.
+#[derive(Debug)]
+pub struct StreamOpen(IntGauge);
+
+impl Drop for StreamOpen {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl Telemetry {
     /// With the access log on standard output. Starts the log's thread, so call it after any fork.
     ///
     /// # Errors
     /// If two metrics share a name, or the thread cannot be started.
-    pub fn new() -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        Self::with_access_log(std::io::stdout())
+    pub fn new(rules: &Observability) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Self::with_access_log(rules, std::io::stdout())
     }
 
     /// With the access log elsewhere.
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn with_access_log(out: impl Write + Send + 'static) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let telemetry = Self { metrics: Metrics::new()?, queues: ArcSwap::default(), traces: Arc::default(), exports: Mutex::default() };
+    pub fn with_access_log(
+        rules: &Observability,
+        out: impl Write + Send + 'static,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let metrics = Metrics::new(rules.prometheus_labels.clone(), rules.metric_aliases.clone())?;
+        let telemetry = Self { metrics, queues: ArcSwap::default(), traces: Arc::default(), exports: Mutex::default() };
         access_log::start(telemetry.add_sink(access_log::SINK), out, telemetry.metrics.dropped(access_log::SINK))?;
         Ok(telemetry)
     }
@@ -78,14 +93,28 @@ impl Telemetry {
         Ok(())
     }
 
-    /// Names a model of the configuration, so that it has a label of its own even before it answered.
-    pub fn know_model(&self, provider: &str, model: &str) {
-        self.metrics.known.learn(provider, model);
+    /// Names the models of the configuration, by provider, so that each has a label of its own even before it answered.
+    pub fn know_models<'a>(&self, models: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        models.into_iter().for_each(|(provider, model)| self.metrics.learn(provider, model));
     }
 
-    /// Requests under way. Runs before a rendering.
-    pub fn in_flight(&self, count: usize) {
-        self.metrics.in_flight.set(i64::try_from(count).unwrap_or(i64::MAX));
+    /// The request headers that are labels, from the start of the process on.
+    #[must_use]
+    pub fn labels(&self) -> &Arc<[Box<str>]> {
+        self.metrics.labels()
+    }
+
+    /// Requests under way, and the memory that their bodies hold. Runs before a rendering.
+    pub fn under_way(&self, requests: usize, body_bytes: u64) {
+        self.metrics.under_way(requests, body_bytes);
+    }
+
+    /// A client begins to receive a stream; until the returned value is dropped.
+    #[must_use]
+    pub fn stream(&self) -> StreamOpen {
+        let open = self.metrics.streams_open().clone();
+        open.inc();
+        StreamOpen(open)
     }
 
     /// A request ended, in whatever way. Runs once for each.
@@ -97,19 +126,14 @@ impl Telemetry {
         }
     }
 
-    /// An attempt ended. Runs once for each, as it ends.
-    pub fn attempt(&self, record: &AttemptRecord) {
-        self.metrics.attempt(record);
+    /// A credential, or a model at its provider, rests or is switched off; `reason` is the verdict that brought it.
+    pub fn cooldown(&self, provider: &str, credential: &str, reason: &str) {
+        self.metrics.cooldown(provider, credential, reason);
     }
 
     /// A request was refused for a bound of the gateway's own; `reason` is the code its client got.
     pub fn rejected(&self, reason: &'static str) {
         self.metrics.rejected(reason);
-    }
-
-    /// Memory held for request bodies. Runs before a rendering.
-    pub fn body_bytes(&self, held: u64) {
-        self.metrics.body_bytes.set(i64::try_from(held).unwrap_or(i64::MAX));
     }
 
     /// A configuration was loaded (`ok`), or refused and the old one kept.
@@ -118,8 +142,13 @@ impl Telemetry {
     }
 
     /// How the credentials stand. Runs before a rendering; credentials not named have left the configuration.
-    pub fn credentials<'a>(&self, states: impl IntoIterator<Item = (&'a str, &'a str, CredentialState)>) {
-        self.metrics.credentials(states);
+    pub fn credentials<'a>(&self, standings: impl IntoIterator<Item = CredentialStanding<'a>>) {
+        self.metrics.credentials(standings);
+    }
+
+    /// How the bounded providers stand. Runs before a rendering.
+    pub fn queues<'a>(&self, standings: impl IntoIterator<Item = QueueStanding<'a>>) {
+        self.metrics.queues(standings);
     }
 
     /// All metrics in Prometheus' text format.

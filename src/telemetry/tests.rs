@@ -6,8 +6,9 @@ use std::time::{Instant, SystemTime};
 use heliostat_filters::loss::{Loss, LossKind};
 use heliostat_filters::usage::Usage;
 
-use super::event::{AttemptTimes, Blame, Labels, Outcome, Waits};
+use super::event::{AttemptRecord, AttemptTimes, Blame, BreakerStanding, CredentialState, Labels, Outcome, Waits};
 use super::*;
+use crate::config::MetricAliases;
 
 /// What was written, readable while it is.
 #[derive(Clone, Default)]
@@ -93,48 +94,124 @@ fn record() -> RequestRecord {
     }
 }
 
+fn rules() -> Observability {
+    let metric_aliases = vec![MetricAliases::LiteLlm, MetricAliases::Bifrost];
+    Observability { prometheus_labels: ["x-team".into()].into(), metric_aliases, ..Observability::default() }
+}
+
+fn of_team(team: &str) -> Labels {
+    Labels { names: rules().prometheus_labels, values: vec![Some(team.into())] }
+}
+
+fn has(text: &str, line: &str) {
+    assert!(text.lines().any(|found| found == line), "{line}\nis not in\n{text}");
+}
+
 #[test]
 fn metrics_say_what_happened() {
-    let telemetry = Telemetry::with_access_log(std::io::sink()).unwrap();
-    let losses = vec![Loss { path: "logit_bias".into(), kind: LossKind::Dropped }];
-    attempts(Instant::now()).iter().for_each(|attempt| telemetry.attempt(attempt));
-    telemetry.request(RequestRecord { losses, ..record() });
+    let telemetry = Telemetry::with_access_log(&rules(), std::io::sink()).unwrap();
+    let losses = vec![Loss { path: "messages[7].name".into(), kind: LossKind::Dropped }];
+    telemetry.request(RequestRecord { losses, labels: of_team("vision"), ..record() });
     let mut gone = RequestRecord { outcome: Outcome::ClientGone, status: 499, ..record() };
-    gone.attempts[1].model = "made up by a client".to_owned();
+    gone.attempts[1] = AttemptRecord { model: "made up by a client".to_owned(), outcome: "client_gone", ..gone.attempts[1].clone() };
     telemetry.request(gone);
     telemetry.reload(true);
     telemetry.reload(false);
-    telemetry.credentials([("openai", "GONE", CredentialState::Off)]);
-    telemetry.credentials([("openai", "PRIMARY", CredentialState::Cooling)]);
-    telemetry.in_flight(1);
+    let standing = |credential, state| CredentialStanding { provider: "openai", credential, state, in_flight: 3, breakers: vec![] };
+    telemetry.credentials([standing("GONE", CredentialState::Off)]);
+    let breakers = vec![BreakerStanding { model: "claude".to_owned(), open: true }];
+    telemetry.credentials([CredentialStanding { breakers, ..standing("PRIMARY", CredentialState::Cooling) }]);
+    telemetry.queues([QueueStanding { provider: "openai", taken: 32, waiting: 5 }]);
+    telemetry.under_way(1, 4_096);
+    telemetry.cooldown("openai", "PRIMARY", "rate_limited");
+    let open = telemetry.stream();
     let text = telemetry.render_metrics();
+    drop(open);
     for line in [
-        r#"heliostat_requests_total{endpoint="chat",model="claude",provider="anthropic",status="200",stream="true"} 1"#,
-        r#"heliostat_attempts_total{credential="PRIMARY",model="other",outcome="overloaded",provider="openai"} 1"#,
-        r#"heliostat_request_duration_seconds_bucket{model="claude",provider="anthropic",le="0.5"} 1"#,
-        r#"heliostat_first_content_seconds_bucket{model="claude",provider="anthropic",le="0.25"} 1"#,
-        r#"heliostat_own_time_microseconds_bucket{endpoint="chat",le="40"} 0"#,
-        r#"heliostat_own_time_microseconds_bucket{endpoint="chat",le="80"} 2"#,
-        r#"heliostat_tokens_total{kind="prompt",model="claude",provider="anthropic"} 1100"#,
-        r#"heliostat_failovers_total{from="openai",to="anthropic"} 2"#,
-        r#"heliostat_losses_total{dialect="openai",kind="dropped"} 1"#,
+        r#"heliostat_requests_total{client="",endpoint="chat",model="claude",outcome="ok",provider="anthropic",status="200",stream="true",x_team="vision"} 1"#,
+        r#"heliostat_attempts_total{credential="PRIMARY",model="other",outcome="overloaded",provider="openai",x_team="vision"} 1"#,
+        r#"heliostat_errors_total{client="",endpoint="chat",fault="client",model="other",provider="anthropic",reason="client_gone",x_team=""} 1"#,
+        r#"heliostat_client_aborts_total{endpoint="chat",model="other",provider="anthropic",while="receiving",x_team=""} 1"#,
+        r#"gen_ai_server_request_duration_bucket{error_type="",gen_ai_operation_name="chat",gen_ai_provider_name="anthropic",gen_ai_request_model="claude",x_team="vision",le="0.32"} 1"#,
+        r#"gen_ai_server_time_to_first_token_bucket{gen_ai_operation_name="chat",gen_ai_provider_name="anthropic",gen_ai_request_model="claude",x_team="vision",le="0.25"} 1"#,
+        r#"gen_ai_client_token_usage_sum{gen_ai_operation_name="chat",gen_ai_provider_name="anthropic",gen_ai_request_model="claude",gen_ai_token_type="input",x_team="vision"} 1100"#,
+        r#"heliostat_own_time_microseconds_bucket{endpoint="chat",x_team="vision",le="40"} 0"#,
+        r#"heliostat_own_time_microseconds_bucket{endpoint="chat",x_team="vision",le="80"} 1"#,
+        r#"heliostat_wait_seconds_count{endpoint="chat",for="upstream",x_team="vision"} 1"#,
+        r#"heliostat_bytes_total{direction="from_client",endpoint="chat",x_team="vision"} 1300000"#,
+        r#"heliostat_tokens_total{client="",kind="prompt",model="claude",provider="anthropic",x_team="vision"} 1100"#,
+        r#"heliostat_fallbacks_total{from_model="other",from_provider="openai",to_model="claude",to_provider="anthropic",x_team="vision"} 1"#,
+        r#"heliostat_losses_total{field="messages[].name",kind="dropped",provider="anthropic",x_team="vision"} 1"#,
         r#"heliostat_credential_state{credential="PRIMARY",provider="openai"} 1"#,
+        r#"heliostat_attempts_in_flight{credential="PRIMARY",provider="openai"} 3"#,
+        r#"heliostat_breaker_state{credential="PRIMARY",model="other",provider="openai"} 2"#,
+        r#"heliostat_queue_length{provider="openai"} 5"#,
+        r#"heliostat_cooldowns_total{credential="PRIMARY",provider="openai",reason="rate_limited"} 1"#,
         r#"heliostat_config_reloads_total{result="refused"} 1"#,
         "heliostat_config_last_reload_successful 0",
         "heliostat_requests_in_flight 1",
-        "heliostat_clients_gone_total 1",
-        "heliostat_telemetry_dropped_total{sink=\"access_log\"} 0",
+        "heliostat_streams_open 1",
+        r#"heliostat_telemetry_dropped_total{sink="access_log"} 0"#,
         concat!(r#"heliostat_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
     ] {
-        assert!(text.lines().any(|found| found == line), "{line}\nis not in\n{text}");
+        has(&text, line);
     }
     assert!(!text.contains("made up") && !text.contains("GONE"), "{text}");
+    has(&telemetry.render_metrics(), "heliostat_streams_open 0");
+}
+
+#[test]
+fn dashboards_for_other_gateways_find_their_names() {
+    let telemetry = Telemetry::with_access_log(&rules(), std::io::sink()).unwrap();
+    telemetry.request(RequestRecord { labels: of_team("vision"), ..record() });
+    let text = telemetry.render_metrics();
+    for line in [
+        r#"litellm_input_tokens_metric_total{api_key_alias="",api_provider="anthropic",kind="prompt",litellm_model_name="claude",x_team="vision"} 1100"#,
+        r#"litellm_deployment_failure_responses_total{api_provider="openai",credential="PRIMARY",litellm_model_name="other",outcome="overloaded",x_team="vision"} 1"#,
+        r#"litellm_overhead_latency_metric_bucket{endpoint="chat",x_team="vision",le="0.00008"} 1"#,
+        r#"bifrost_success_requests_total{model="claude",outcome="ok",provider="anthropic",selected_key_name="CLAUDE",x_team="vision"} 1"#,
+    ] {
+        has(&text, line);
+    }
+    assert!(!text.contains("litellm_request_queue_time_seconds"), "nobody waited in a queue");
+}
+
+#[test]
+fn a_model_that_answered_once_has_a_label_where_it_fails_too() {
+    let telemetry = Telemetry::with_access_log(&rules(), std::io::sink()).unwrap();
+    let failing = || {
+        let mut record = RequestRecord { outcome: Outcome::Error, status: 502, ..record() };
+        record.attempts.truncate(1);
+        record
+    };
+    telemetry.request(failing());
+    telemetry.know_models([("openai", "gpt-4o")]);
+    telemetry.request(failing());
+    let text = telemetry.render_metrics();
+    for model in ["other", "gpt-4o"] {
+        has(
+            &text,
+            &format!(
+                r#"heliostat_attempts_total{{credential="PRIMARY",model="{model}",outcome="overloaded",provider="openai",x_team=""}} 1"#
+            ),
+        );
+    }
+}
+
+#[test]
+fn what_clients_say_makes_no_more_than_so_many_series() {
+    let telemetry = Telemetry::with_access_log(&rules(), std::io::sink()).unwrap();
+    (0..10_000).for_each(|n| telemetry.request(RequestRecord { labels: of_team(&format!("team-{n}")), ..record() }));
+    let text = telemetry.render_metrics();
+    let series = text.lines().filter(|line| line.starts_with("heliostat_requests_total{")).count();
+    assert_eq!(series, 101, "a hundred teams, and all others");
+    assert!(text.contains(r#"x_team="other"} 9900"#), "{text}");
 }
 
 #[test]
 fn a_line_is_one_json_object() {
     let written = Written::default();
-    let telemetry = Telemetry::with_access_log(written.clone()).unwrap();
+    let telemetry = Telemetry::with_access_log(&rules(), written.clone()).unwrap();
     let trace = trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").as_ref().map(trace::Trace::of_caller);
     let losses = vec![Loss { path: "ü".repeat(1_000).into(), kind: LossKind::Dropped }; 40];
     let labels = Labels { names: ["x-team".into(), "x-stage".into()].into(), values: vec![Some("vision".into()), None] };
@@ -158,7 +235,7 @@ fn a_line_is_one_json_object() {
 #[test]
 fn a_stuck_output_drops_and_counts_but_never_blocks() {
     let (release, stuck) = std::sync::mpsc::channel();
-    let telemetry = Telemetry::with_access_log(Stuck(stuck)).unwrap();
+    let telemetry = Telemetry::with_access_log(&rules(), Stuck(stuck)).unwrap();
     (0..20_000).for_each(|_| telemetry.request(record()));
     telemetry.flush(Duration::ZERO);
     let dropped = || telemetry.metrics.dropped(access_log::SINK).get();

@@ -53,6 +53,11 @@ impl Gates {
         Self(bounds.map(|(name, bound)| (name.to_owned(), bound.map(|bound| gate(name, bound)))).collect())
     }
 
+    /// How every gate stands: provider, places taken, requests waiting.
+    pub fn standings(&self) -> impl Iterator<Item = (&str, usize, usize)> {
+        self.0.iter().filter_map(|(name, gate)| gate.as_deref().map(|gate| (name.as_str(), gate.taken(), gate.waiting())))
+    }
+
     /// The gate of the provider with this index, if it is bounded.
     #[must_use]
     pub fn of(&self, provider: usize) -> Option<&Gate> {
@@ -82,6 +87,12 @@ impl Gate {
             Ok(Ok(place)) => Ok(Permit(place)),
             _ => Err(Full::Waited),
         }
+    }
+
+    /// How many are inside.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.bound.limit.min(Semaphore::MAX_PERMITS).saturating_sub(self.places.available_permits())
     }
 
     /// How many wait now.

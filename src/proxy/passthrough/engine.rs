@@ -235,6 +235,7 @@ impl Engine<'_> {
             (Some(_), Some(length)) => header.insert_header("content-length", length)?,
             (Some(_), None) => relay::unsized_body(session, &mut header)?,
         }
+        let _open = context.outcome.stream.then(|| self.gateway.telemetry.stream());
         if !context.outcome.stream {
             relay::own_time(&mut header, context)?;
         }

@@ -165,6 +165,8 @@ impl Keys {
         let cooldown = verdict::cooldown(&fault).filter(|cooldown| says_something(*cooldown, &candidate.model));
         if let Some(cooldown) = cooldown {
             books.live.lanes.cool(&used, cooldown, now);
+            let key = candidate.provider.credentials.get(current.index).map_or("", |key| key.name.as_str());
+            books.telemetry.cooldown(&candidate.provider.name, key, fault.outcome.label());
         }
         if fault.outcome.scope() != Scope::Key {
             return false;
@@ -201,7 +203,6 @@ impl Keys {
         let Mark { status, outcome, blame } = mark;
         let (times, settled) = (current.times, Instant::now());
         let record = AttemptRecord { provider, model, credential, dialect, status, outcome, skipped: None, blame, times, settled };
-        books.telemetry.attempt(&record);
         books.outcome.attempts.push(record);
     }
 

@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use super::attribute::Attributes;
 use crate::telemetry::event::{AttemptRecord, Outcome, RequestRecord, Stage};
+use crate::telemetry::gen_ai;
 use crate::telemetry::trace::{SpanId, Trace, new_span};
 
 /// The flags of a span that was kept: sampled, and it is known whether its parent is elsewhere.
@@ -17,16 +18,6 @@ const KEPT: u32 = 0x101;
 const REMOTE_PARENT: u32 = 0x200;
 /// So many losses are told.
 const LOSSES: usize = 32;
-
-/// What the conventions call a provider that has another name here. Every other one is called by its own.
-const PROVIDERS: &[(&str, &str)] = &[
-    ("gemini", "gcp.gemini"),
-    ("vertex", "gcp.vertex_ai"),
-    ("azure", "azure.ai.openai"),
-    ("bedrock", "aws.bedrock"),
-    ("mistral", "mistral_ai"),
-    ("xai", "x_ai"),
-];
 
 /// The spans of a request, whose place in a trace is `trace`.
 pub(super) fn of(record: &RequestRecord, trace: Trace) -> Vec<Span> {
@@ -100,7 +91,7 @@ impl Writer<'_> {
         if serves {
             self.answer(&mut attributes);
         } else {
-            attributes.some("gen_ai.operation.name", operation(record.endpoint));
+            attributes.some("gen_ai.operation.name", gen_ai::operation(record.endpoint));
         }
         attributes.some("gen_ai.request.model", Some(&attempt.model));
         self.who(&mut attributes, attempt);
@@ -142,8 +133,8 @@ impl Writer<'_> {
     /// What is known of the answer: on the request, and on the attempt that gave it.
     fn answer(&self, attributes: &mut Attributes) {
         let record = self.record;
-        attributes.some("gen_ai.operation.name", operation(record.endpoint));
-        if operation(record.endpoint) == Some("chat") {
+        attributes.some("gen_ai.operation.name", gen_ai::operation(record.endpoint));
+        if gen_ai::operation(record.endpoint) == Some("chat") {
             attributes.boolean("gen_ai.request.stream", record.stream);
         }
         attributes.some("gen_ai.response.model", record.response_model.as_deref());
@@ -161,8 +152,7 @@ impl Writer<'_> {
     }
 
     fn who(&self, attributes: &mut Attributes, attempt: &AttemptRecord) {
-        let known = PROVIDERS.iter().find(|(ours, _)| *ours == attempt.provider).map(|(_, theirs)| *theirs);
-        attributes.text("gen_ai.provider.name", known.unwrap_or(&attempt.provider));
+        attributes.text("gen_ai.provider.name", gen_ai::provider(&attempt.provider));
         attributes.text("heliostat.provider", &*attempt.provider);
         attributes.some("heliostat.model", Some(&attempt.model));
         attributes.some("heliostat.credential", Some(&attempt.credential));
@@ -234,11 +224,6 @@ fn common(record: &RequestRecord) -> Attributes {
         common.value(name, value);
     }
     common
-}
-
-/// What the conventions call an endpoint's operation, if they have a word for it.
-fn operation(endpoint: &str) -> Option<&'static str> {
-    ["chat", "embeddings"].into_iter().find(|operation| *operation == endpoint)
 }
 
 fn name(endpoint: &str, model: &str) -> String {

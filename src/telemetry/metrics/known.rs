@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::bounded::OTHER;
+
 /// So many models of one provider have a label; the others share [`OTHER`].
 const MODELS_MAX: usize = 200;
-/// The label of a model without one of its own.
-pub(super) const OTHER: &str = "other";
 
 /// Models by provider: those of the configuration, and those that have answered.
 #[derive(Debug, Default)]
@@ -20,16 +20,14 @@ impl KnownModels {
     }
 
     /// Makes a model known, while there is room. Runs for the configuration's models, and for a model that answered: a name that
-    /// no upstream knows never becomes a label.
-    pub(super) fn learn(&self, provider: &str, model: &str) {
+    /// no upstream knows never becomes a label. True if it is new.
+    pub(super) fn learn(&self, provider: &str, model: &str) -> bool {
         if self.label(provider, model) == model {
-            return;
+            return false;
         }
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let models = known.entry(provider.into()).or_default();
-        if models.len() < MODELS_MAX {
-            models.insert(model.into());
-        }
+        models.len() < MODELS_MAX && models.insert(model.into())
     }
 }
 
@@ -41,7 +39,7 @@ mod tests {
     fn unknown_models_and_those_beyond_the_bound_are_other() {
         let known = KnownModels::default();
         assert_eq!(known.label("p", "m"), OTHER);
-        (0..=MODELS_MAX).for_each(|n| known.learn("p", &n.to_string()));
+        (0..=MODELS_MAX).for_each(|n| assert_eq!(known.learn("p", &n.to_string()), n < MODELS_MAX));
         assert_eq!(known.label("p", "0"), "0");
         assert_eq!(known.label("p", &MODELS_MAX.to_string()), OTHER);
         assert_eq!(known.label("q", "0"), OTHER);

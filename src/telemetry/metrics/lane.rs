@@ -1,0 +1,216 @@
+//! The series of requests that have everything a label tells in common, and those of attempts: found once, then only counted.
+
+use std::cell::OnceCell;
+use std::time::{Duration, Instant};
+
+use heliostat_filters::usage::Usage;
+use prometheus::{Histogram, IntCounter};
+
+use super::families::{Child as _, Families};
+use crate::telemetry::event::{AttemptRecord, Outcome, RequestRecord, Waits};
+use crate::telemetry::gen_ai;
+
+/// What a label stands for, and where it is read.
+type Read<R, T> = (&'static str, fn(&R) -> T);
+
+/// What is counted of usage, as [`tokens_total`](Families::tokens) names it.
+const KINDS: [Read<Usage, Option<u64>>; 6] = [
+    ("prompt", |usage| usage.prompt_tokens),
+    ("completion", |usage| usage.completion_tokens),
+    ("cached", |usage| usage.cached_tokens),
+    ("cache_write", |usage| usage.cache_write_tokens),
+    ("reasoning", |usage| usage.reasoning_tokens),
+    ("prompt_audio", |usage| usage.prompt_audio_tokens),
+];
+/// The same as the conventions have it.
+const TYPES: [Read<Usage, Option<u64>>; 2] = [("input", |usage| usage.prompt_tokens), ("output", |usage| usage.completion_tokens)];
+const WAITS: [Read<Waits, Duration>; 4] = [
+    ("client", |waits| waits.client),
+    ("queue", |waits| waits.queue),
+    ("image_fetch", |waits| waits.image_fetch),
+    ("upstream", |waits| waits.upstream),
+];
+const DIRECTIONS: [Read<RequestRecord, u64>; 2] =
+    [("from_client", |record| record.request_bytes), ("to_client", |record| record.response_bytes)];
+
+/// What the labels say; each bounded.
+#[derive(Debug, Clone)]
+pub(super) struct Values {
+    pub(super) endpoint: &'static str,
+    pub(super) provider: Box<str>,
+    pub(super) model: Box<str>,
+    pub(super) client: Box<str>,
+    pub(super) status: Box<str>,
+    pub(super) stream: &'static str,
+    pub(super) outcome: &'static str,
+    pub(super) fault: &'static str,
+    pub(super) reason: Box<str>,
+    pub(super) operators: Box<[Box<str>]>,
+}
+
+/// The series of such requests.
+pub(super) struct RequestLane {
+    values: Values,
+    requests: IntCounter,
+    duration: Histogram,
+    own_time: OnceCell<Histogram>,
+    waits: [OnceCell<Histogram>; WAITS.len()],
+    bytes: [OnceCell<IntCounter>; DIRECTIONS.len()],
+    errors: OnceCell<IntCounter>,
+    client_aborts: [OnceCell<IntCounter>; 2],
+    tokens: [OnceCell<IntCounter>; KINDS.len()],
+    gen_ai: Option<GenAi>,
+}
+
+/// Those of the conventions.
+struct GenAi {
+    operation: &'static str,
+    duration: Histogram,
+    first_token: OnceCell<Histogram>,
+    per_token: OnceCell<Histogram>,
+    usage: [OnceCell<Histogram>; TYPES.len()],
+}
+
+impl RequestLane {
+    pub(super) fn new(families: &Families, values: Values) -> Self {
+        let v = &values;
+        let request = [v.endpoint, &v.provider, &v.model, &v.client, &v.status, v.stream, v.outcome];
+        Self {
+            requests: families.requests.series(&request, &v.operators),
+            duration: families.duration.series(&[v.endpoint, v.outcome], &v.operators),
+            own_time: OnceCell::new(),
+            waits: Default::default(),
+            bytes: Default::default(),
+            errors: OnceCell::new(),
+            client_aborts: Default::default(),
+            tokens: Default::default(),
+            gen_ai: gen_ai::operation(v.endpoint).filter(|_| !v.provider.is_empty()).map(|operation| GenAi::new(families, v, operation)),
+            values,
+        }
+    }
+
+    pub(super) fn count(&self, families: &Families, record: &RequestRecord) {
+        let v = &self.values;
+        self.requests.inc();
+        self.duration.observe(seconds(record.total_us()));
+        if let Some(own_us) = record.own_us() {
+            self.own_time.get_or_init(|| families.own_time.series(&[v.endpoint], &v.operators)).observe(float(own_us));
+        }
+        for ((what, wait), series) in WAITS.iter().zip(&self.waits) {
+            let waited = record.waits.as_ref().map(wait).unwrap_or_default();
+            if !waited.is_zero() {
+                series.get_or_init(|| families.waits.series(&[v.endpoint, what], &v.operators)).observe(waited.as_secs_f64());
+            }
+        }
+        for ((direction, bytes), series) in DIRECTIONS.iter().zip(&self.bytes) {
+            if bytes(record) > 0 {
+                series.get_or_init(|| families.bytes.series(&[v.endpoint, direction], &v.operators)).inc_by(bytes(record));
+            }
+        }
+        for ((kind, count), series) in KINDS.iter().zip(&self.tokens) {
+            if let Some(count) = count(&record.usage).filter(|count| *count > 0) {
+                let of = [&*v.provider, &*v.model, &*v.client, kind];
+                series.get_or_init(|| families.tokens.series(&of, &v.operators)).inc_by(count);
+            }
+        }
+        self.failure(families, record);
+        if let Some(gen_ai) = &self.gen_ai {
+            gen_ai.count(families, v, record);
+        }
+    }
+
+    fn failure(&self, families: &Families, record: &RequestRecord) {
+        let v = &self.values;
+        if record.outcome == Outcome::ClientGone {
+            let [waiting, receiving] = &self.client_aborts;
+            let (series, phase) = if record.first_content.is_some() { (receiving, "receiving") } else { (waiting, "waiting") };
+            let of = [v.endpoint, &*v.provider, &*v.model, phase];
+            series.get_or_init(|| families.client_aborts.series(&of, &v.operators)).inc();
+        }
+        if record.outcome != Outcome::Ok {
+            let of = [v.endpoint, &*v.provider, &*v.model, &*v.client, v.fault, &*v.reason];
+            self.errors.get_or_init(|| families.errors.series(&of, &v.operators)).inc();
+        }
+    }
+}
+
+impl GenAi {
+    fn new(families: &Families, v: &Values, operation: &'static str) -> Self {
+        let of = [operation, gen_ai::provider(&v.provider), &v.model, &v.reason];
+        Self {
+            operation,
+            duration: families.gen_duration.series(&of, &v.operators),
+            first_token: OnceCell::new(),
+            per_token: OnceCell::new(),
+            usage: Default::default(),
+        }
+    }
+
+    fn count(&self, families: &Families, v: &Values, record: &RequestRecord) {
+        let of = [self.operation, gen_ai::provider(&v.provider), &*v.model];
+        self.duration.observe(seconds(record.total_us()));
+        for ((kind, count), series) in TYPES.iter().zip(&self.usage) {
+            if let Some(count) = count(&record.usage) {
+                let [operation, provider, model] = of;
+                let series = series.get_or_init(|| families.gen_usage.series(&[operation, provider, model, kind], &v.operators));
+                series.observe(float(count));
+            }
+        }
+        let Some(first) = record.first_content.filter(|_| record.stream) else { return };
+        let first_us = record.us(first);
+        self.first_token.get_or_init(|| families.gen_first_token.series(&of, &v.operators)).observe(seconds(first_us));
+        let more = record.usage.completion_tokens.unwrap_or_default().saturating_sub(1);
+        if more > 0 && record.outcome == Outcome::Ok {
+            let rest = seconds(record.total_us().saturating_sub(first_us));
+            self.per_token.get_or_init(|| families.gen_per_token.series(&of, &v.operators)).observe(rest / float(more));
+        }
+    }
+}
+
+/// The series of attempts with one provider, model, credential and verdict.
+pub(super) struct AttemptLane {
+    provider: Box<str>,
+    model: Box<str>,
+    operators: Box<[Box<str>]>,
+    attempts: IntCounter,
+    stages: [OnceCell<Histogram>; STAGES.len()],
+}
+
+const STAGES: [&str; 4] = ["connect", "header", "first_content", "body"];
+
+impl AttemptLane {
+    pub(super) fn new(families: &Families, attempt: &AttemptRecord, model: &str, operators: Box<[Box<str>]>) -> Self {
+        let of = [&*attempt.provider, model, &attempt.credential, attempt.outcome];
+        Self {
+            provider: attempt.provider.as_str().into(),
+            model: model.into(),
+            attempts: families.attempts.series(&of, &operators),
+            operators,
+            stages: Default::default(),
+        }
+    }
+
+    /// Counts an attempt. `ended` is when the answer was through, where this is the one that gave it.
+    pub(super) fn count(&self, families: &Families, attempt: &AttemptRecord, ended: Option<Instant>) {
+        self.attempts.inc();
+        let times = attempt.times;
+        let mut since = Some(times.began);
+        let moments = [times.connected, times.header, times.first_content, ended];
+        for ((stage, moment), series) in STAGES.iter().zip(moments).zip(&self.stages) {
+            if let (Some(from), Some(to)) = (since, moment) {
+                let series = series.get_or_init(|| families.stages.series(&[&self.provider, &self.model, stage], &self.operators));
+                series.observe(to.saturating_duration_since(from).as_secs_f64());
+            }
+            since = moment;
+        }
+    }
+}
+
+fn seconds(us: u64) -> f64 {
+    float(us) / 1e6
+}
+
+#[allow(clippy::cast_precision_loss, reason = "microseconds and tokens of a request are far below 2^53")]
+fn float(number: u64) -> f64 {
+    number as f64
+}

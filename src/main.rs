@@ -6,6 +6,11 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
 use heliostat::cli::Cli;
+use tikv_jemallocator::Jemalloc;
+
+/// Against the C library's: half the instructions, and the memory of large bodies and of many streams comes back.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     // Until the reload service listens, a SIGHUP would end the process: note it instead.

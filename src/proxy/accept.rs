@@ -1,6 +1,6 @@
 //! The head of a request: its id, its bounds, who sends it.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, header};
 use pingora_proxy::Session;
 
 use super::problem::Problem;
@@ -8,7 +8,14 @@ use crate::config::{Limits, Snapshot};
 use crate::listen::head;
 
 /// Headers a client may carry its key in, with the scheme before it.
-const KEY_HEADERS: &[(&str, &str)] = &[("authorization", "Bearer "), ("x-api-key", ""), ("api-key", ""), ("x-goog-api-key", "")];
+static KEY_HEADERS: [(HeaderName, &str); 4] = [
+    (header::AUTHORIZATION, "Bearer "),
+    (HeaderName::from_static("x-api-key"), ""),
+    (HeaderName::from_static("api-key"), ""),
+    (HeaderName::from_static("x-goog-api-key"), ""),
+];
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Checks the raw head of an HTTP/1 request. HTTP/2 has one way to say a thing, and its library checks that.
 ///
@@ -49,7 +56,7 @@ pub fn authenticate<'s>(headers: &HeaderMap, snapshot: &'s Snapshot) -> Result<O
 #[must_use]
 pub fn offered(headers: &HeaderMap) -> Option<&[u8]> {
     KEY_HEADERS.iter().find_map(|(name, scheme)| {
-        let value = headers.get(*name)?.as_bytes();
+        let value = headers.get(name)?.as_bytes();
         let (before, key) = value.split_at_checked(scheme.len())?;
         before.eq_ignore_ascii_case(scheme.as_bytes()).then_some(key)
     })
@@ -81,7 +88,7 @@ pub fn authenticate_by<'s>(offered: Option<&[u8]>, snapshot: &'s Snapshot) -> Re
 pub fn request_id(headers: &HeaderMap) -> String {
     let harmless =
         |id: &&str| !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
-    match headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(harmless) {
+    match headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(harmless) {
         Some(id) => id.to_owned(),
         None => new_request_id(),
     }
@@ -90,7 +97,12 @@ pub fn request_id(headers: &HeaderMap) -> String {
 /// A new id.
 #[must_use]
 pub fn new_request_id() -> String {
-    format!("req_{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
+    let mut id = String::with_capacity(36);
+    id.push_str("req_");
+    for random in [fastrand::u64(..), fastrand::u64(..)] {
+        id.extend((0..16).filter_map(|place| char::from_digit((random >> (4 * place)) as u32 & 15, 16)));
+    }
+    id
 }
 
 fn same(known: &[u8], offered: &[u8]) -> bool {

@@ -59,8 +59,7 @@ async fn as_it_is(session: &mut Session, context: &mut Context, exhausted: Exhau
     let Some((head, body)) = failure.answer else { return Ok(()) };
     context.outcome.upstream_request_id = headers::upstream_id(&head);
     context.outcome.error_code = Some(failure.fault.code.unwrap_or_else(|| failure.outcome.label().to_owned()));
-    let mut header = headers::base(head.status, context)?;
-    headers::add_upstream(&mut header, &head)?;
+    let header = headers::relayed(head.status, context, &head)?;
     let content_type = head.text("content-type").unwrap_or("application/json").to_owned();
     reply::send(session, context, header, &content_type, body).await
 }

@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use heliostat_filters::fault::Fault;
 use heliostat_filters::loss::Loss;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
+use pingora::{ErrorType, OrErr};
 
 use super::context::Context;
 use crate::telemetry::event::AttemptRecord;
@@ -23,49 +25,81 @@ const COMES_BACK: &[&str] =
 /// Headers a provider names its request with.
 pub const UPSTREAM_IDS: &[&str] = &["x-request-id", "request-id", "x-goog-request-id"];
 
+/// So many fields fit an answer's header block before it grows.
+const ROOM: usize = 24;
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+static PROVIDER: HeaderName = HeaderName::from_static("x-heliostat-provider");
+static MODEL: HeaderName = HeaderName::from_static("x-heliostat-model");
+static ATTEMPTS: HeaderName = HeaderName::from_static("x-heliostat-attempts");
+static LOSS: HeaderName = HeaderName::from_static("x-heliostat-loss");
+static UPSTREAM_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
+
 /// A header block with what every answer carries.
 ///
 /// # Errors
 /// An impossible status.
 pub fn base(status: u16, context: &Context) -> pingora::Result<ResponseHeader> {
-    let mut header = ResponseHeader::build(status, Some(16))?;
-    header.insert_header("x-request-id", &context.request_id)?;
+    header(status, own(context))
+}
+
+/// The same, with what comes back from the provider.
+///
+/// # Errors
+/// An impossible status.
+pub fn relayed(status: u16, context: &Context, upstream: &Head) -> pingora::Result<ResponseHeader> {
+    let mut fields = own(context);
+    add_upstream(&mut fields, upstream);
+    header(status, fields)
+}
+
+/// Names keep no case of their own: that would need a second map beside the first.
+fn header(status: u16, fields: HeaderMap) -> pingora::Result<ResponseHeader> {
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = StatusCode::from_u16(status).explain_err(ErrorType::InvalidHTTPHeader, |_| "an impossible status")?;
+    parts.headers = fields;
+    Ok(parts.into())
+}
+
+fn own(context: &Context) -> HeaderMap {
+    let mut fields = HeaderMap::with_capacity(ROOM);
+    insert(&mut fields, &REQUEST_ID, &context.request_id);
     if context.dialect.name() == "anthropic" {
         // The name that its clients know.
-        header.insert_header("request-id", &context.request_id)?;
+        insert(&mut fields, &ANTHROPIC_REQUEST_ID, &context.request_id);
     }
     if let Some((provider, model)) = &context.outcome.served_by {
-        insert(&mut header, "x-heliostat-provider", provider)?;
+        insert(&mut fields, &PROVIDER, provider);
         if !model.is_empty() {
-            insert(&mut header, "x-heliostat-model", model)?;
+            insert(&mut fields, &MODEL, model);
         }
     }
     if !context.outcome.attempts.is_empty() {
-        insert(&mut header, "x-heliostat-attempts", &list(context.outcome.attempts.iter().map(attempt)))?;
+        insert(&mut fields, &ATTEMPTS, &list(context.outcome.attempts.iter().map(attempt)));
     }
     if !context.outcome.losses.is_empty() {
-        insert(&mut header, "x-heliostat-loss", &list(context.outcome.losses.iter().map(loss)))?;
+        insert(&mut fields, &LOSS, &list(context.outcome.losses.iter().map(loss)));
     }
     if let Some(id) = &context.outcome.upstream_request_id {
-        insert(&mut header, "x-upstream-request-id", id)?;
+        insert(&mut fields, &UPSTREAM_ID, id);
     }
-    Ok(header)
+    fields
 }
 
-/// Adds what comes back from the provider.
-///
-/// # Errors
-/// None in practice: values were received as header values.
-pub fn add_upstream(header: &mut ResponseHeader, upstream: &Head) -> pingora::Result<()> {
+fn add_upstream(fields: &mut HeaderMap, upstream: &Head) {
     for (name, value) in upstream.fields() {
-        let Ok(name) = std::str::from_utf8(name) else { continue };
-        let name = name.to_ascii_lowercase();
-        let comes_back = |known: &&str| if known.ends_with('-') { name.starts_with(*known) } else { name == **known };
-        if COMES_BACK.iter().any(comes_back) && value.len() <= LIST_BYTES && http::HeaderValue::from_bytes(value).is_ok() {
-            header.append_header(name, value)?;
+        let comes_back = |known: &&str| {
+            let compared = if known.ends_with('-') { name.get(..known.len()).unwrap_or_default() } else { name };
+            compared.eq_ignore_ascii_case(known.as_bytes())
+        };
+        if !COMES_BACK.iter().any(comes_back) || value.len() > LIST_BYTES {
+            continue;
+        }
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            fields.append(name, value);
         }
     }
-    Ok(())
 }
 
 /// The provider's own id of its request.
@@ -91,7 +125,7 @@ fn attempt(record: &AttemptRecord) -> String {
     let AttemptRecord { provider, model, credential, .. } = record;
     let hash = if credential.is_empty() { "" } else { "#" };
     let slash = if model.is_empty() { "" } else { "/" };
-    format!("{provider}{slash}{model}{hash}{credential};{};{}ms", record.word(), record.took().as_millis())
+    [provider, slash, model, hash, credential, ";", &record.word(), ";", &record.took().as_millis().to_string(), "ms"].concat()
 }
 
 fn loss(loss: &Loss) -> String {
@@ -107,9 +141,11 @@ fn list(items: impl Iterator<Item = String>) -> String {
             left += 1;
             continue;
         }
-        if !text.is_empty() {
-            text.push_str(", ");
+        if text.is_empty() {
+            text = item;
+            continue;
         }
+        text.push_str(", ");
         text.push_str(&item);
     }
     if left > 0 {
@@ -118,7 +154,16 @@ fn list(items: impl Iterator<Item = String>) -> String {
     text
 }
 
-fn insert(header: &mut ResponseHeader, name: &'static str, value: &str) -> pingora::Result<()> {
-    let visible: String = value.chars().map(|letter| if (' '..='~').contains(&letter) { letter } else { '?' }).collect();
-    header.insert_header(name, visible)
+/// What is not visible is shown as `?`.
+fn insert(fields: &mut HeaderMap, name: &'static HeaderName, value: &str) {
+    let is_visible = |letter: char| (' '..='~').contains(&letter);
+    let value = if value.chars().all(is_visible) {
+        HeaderValue::from_str(value)
+    } else {
+        HeaderValue::try_from(value.chars().map(|letter| if is_visible(letter) { letter } else { '?' }).collect::<String>())
+    };
+    // Visible text is always a value.
+    if let Ok(value) = value {
+        fields.insert(name, value);
+    }
 }

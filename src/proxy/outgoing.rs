@@ -5,10 +5,15 @@ use http::{HeaderMap, HeaderName};
 use super::propagate::Carried;
 use crate::config::{Auth, Candidate, Credential, Secret};
 
-/// Client headers that go upstream where client and provider speak the same dialect.
-const SAME_DIALECT: &[(&str, &[&str])] = &[
-    ("openai", &["openai-organization", "openai-project", "openai-beta", "idempotency-key"]),
-    ("anthropic", &["anthropic-version", "anthropic-beta", "idempotency-key"]),
+/// Client headers that go upstream where client and provider speak the same dialect: which, and what.
+static FORWARDED: [(&str, HeaderName); 7] = [
+    ("openai", HeaderName::from_static("openai-organization")),
+    ("openai", HeaderName::from_static("openai-project")),
+    ("openai", HeaderName::from_static("openai-beta")),
+    ("openai", HeaderName::from_static("idempotency-key")),
+    ("anthropic", HeaderName::from_static("anthropic-version")),
+    ("anthropic", HeaderName::from_static("anthropic-beta")),
+    ("anthropic", HeaderName::from_static("idempotency-key")),
 ];
 
 /// A request to a provider, without its body.
@@ -71,18 +76,18 @@ impl Outgoing<'_> {
     fn forward(&self, head: &mut Vec<u8>) {
         for name in self.forwarded() {
             for value in self.client.get_all(name) {
-                field(head, name, value.as_bytes());
+                field(head, name.as_str(), value.as_bytes());
             }
         }
     }
 
     fn forwards(&self, name: &str) -> bool {
-        self.forwarded().any(|forwarded| forwarded == name) && HeaderName::try_from(name).is_ok_and(|name| self.client.contains_key(name))
+        self.forwarded().any(|forwarded| forwarded.as_str() == name && self.client.contains_key(forwarded))
     }
 
-    fn forwarded(&self) -> impl Iterator<Item = &'static str> {
+    fn forwarded(&self) -> impl Iterator<Item = &'static HeaderName> {
         let dialect = self.candidate.speech().dialect.name();
-        SAME_DIALECT.iter().filter(move |(name, _)| self.same_dialect && *name == dialect).flat_map(|(_, names)| names.iter().copied())
+        FORWARDED.iter().filter(move |(of, _)| self.same_dialect && *of == dialect).map(|(_, name)| name)
     }
 }
 

@@ -7,13 +7,19 @@ use heliostat_filters::chat::FallbackRef;
 use heliostat_filters::dialect::Asked;
 use heliostat_filters::image::{self, ImageSource};
 use heliostat_filters::json::{Document, ScanLimits};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::context::{Call, Clocks};
 use super::endpoint::Called;
 use super::operation::Operation;
 use super::problem::Problem;
+use super::redact;
 use crate::config::{Candidate, Limits, Resolution, Snapshot};
+
+static STRICT: HeaderName = HeaderName::from_static("x-heliostat-strict");
+static TIMEOUT: HeaderName = HeaderName::from_static("x-heliostat-timeout-ms");
+static FIRST_CONTENT: HeaderName = HeaderName::from_static("x-heliostat-first-content-ms");
+static SDK_TIMEOUT: HeaderName = HeaderName::from_static("x-stainless-read-timeout");
 
 /// Taken off a deadline that the client's SDK told us, for the way back.
 const SDK_MARGIN: Duration = Duration::from_millis(250);
@@ -37,8 +43,8 @@ pub fn call(called: Called, body: Bytes, headers: &HeaderMap, snapshot: &Snapsho
     check_images(operation, &document, &snapshot.limits)?;
     let candidates = candidates(operation, fallbacks, &asked, snapshot)?;
     let clocks = clocks(headers, &candidates, now)?;
-    let strict = flag(headers, "x-heliostat-strict");
-    let asked = asked.chars().take(256).collect();
+    let strict = flag(headers, &STRICT);
+    let asked = redact::cut(&asked, 256).to_owned();
     Ok(Call { operation, address, document, asked, stream, strict, candidates, clocks })
 }
 
@@ -145,33 +151,32 @@ pub fn clocks(headers: &HeaderMap, candidates: &[Candidate], now: Instant) -> Re
     let total_ms = candidates.first().map_or(0, |candidate| candidate.provider.timeouts.total_ms);
     let total = Duration::from_millis(total_ms);
     let mut first_byte = total;
-    if let Some(limit) = milliseconds(headers, "x-heliostat-timeout-ms")? {
+    if let Some(limit) = milliseconds(headers, &TIMEOUT)? {
         first_byte = first_byte.min(limit);
     }
     if let Some(limit) = sdk_deadline(headers) {
         first_byte = first_byte.min(limit);
     }
-    let first_content = milliseconds(headers, "x-heliostat-first-content-ms")?;
+    let first_content = milliseconds(headers, &FIRST_CONTENT)?;
     Ok(Clocks { first_byte: now + first_byte, total: now + total, first_content })
 }
 
 /// What the official SDKs say of their own read timeout, in seconds.
 fn sdk_deadline(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: f64 = headers.get("x-stainless-read-timeout")?.to_str().ok()?.trim().parse().ok()?;
+    let seconds: f64 = headers.get(&SDK_TIMEOUT)?.to_str().ok()?.trim().parse().ok()?;
     let limit = Duration::try_from_secs_f64(seconds).ok()?;
     (limit > Duration::ZERO).then(|| limit.saturating_sub(SDK_MARGIN).max(limit / 2))
 }
 
-fn milliseconds(headers: &HeaderMap, name: &'static str) -> Result<Option<Duration>, Problem> {
+fn milliseconds(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Duration>, Problem> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     match value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok()).filter(|ms| (1..=86_400_000).contains(ms)) {
         Some(ms) => Ok(Some(Duration::from_millis(ms))),
-        None => {
-            Err(Problem::new(400, "invalid_header", format!("{name} must be a whole number of milliseconds from 1 to 86400000.")).at(name))
-        }
+        None => Err(Problem::new(400, "invalid_header", format!("{name} must be a whole number of milliseconds from 1 to 86400000."))
+            .at(name.as_str())),
     }
 }
 
-fn flag(headers: &HeaderMap, name: &str) -> bool {
+fn flag(headers: &HeaderMap, name: &HeaderName) -> bool {
     headers.get(name).is_some_and(|value| matches!(value.as_bytes(), b"true" | b"1" | b"yes"))
 }

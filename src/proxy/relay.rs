@@ -69,8 +69,7 @@ impl RelayClocks {
 /// that the client sees it too.
 pub async fn whole(session: &mut Session, context: &mut Context, whole: Whole, pool: &Pool, clocks: RelayClocks) -> pingora::Result<()> {
     let Whole { head, body, rest, .. } = whole;
-    let mut header = headers::base(head.status, context)?;
-    headers::add_upstream(&mut header, &head)?;
+    let mut header = headers::relayed(head.status, context, &head)?;
     context.outcome.status = head.status;
     header.insert_header("content-type", head.text("content-type").unwrap_or("application/json"))?;
     match (&rest, head.text("content-length")) {
@@ -96,8 +95,7 @@ pub async fn whole(session: &mut Session, context: &mut Context, whole: Whole, p
 /// # Errors
 /// The client cannot be written to.
 pub async fn translated(session: &mut Session, context: &mut Context, head: &Head, pieces: Vec<Bytes>) -> pingora::Result<()> {
-    let mut header = headers::base(200, context)?;
-    headers::add_upstream(&mut header, head)?;
+    let mut header = headers::relayed(200, context, head)?;
     context.outcome.status = 200;
     header.insert_header("content-type", "application/json")?;
     header.insert_header("content-length", pieces.iter().map(Bytes::len).sum::<usize>().to_string())?;
@@ -212,8 +210,7 @@ async fn settle(mut lease: Lease, pool: &Pool) {
 }
 
 async fn begin_stream(session: &mut Session, context: &mut Context, streaming: &Streaming) -> pingora::Result<()> {
-    let mut header = headers::base(200, context)?;
-    headers::add_upstream(&mut header, &streaming.head)?;
+    let mut header = headers::relayed(200, context, &streaming.head)?;
     context.outcome.status = 200;
     let content_type = if streaming.pump.is_untouched() { streaming.head.text("content-type") } else { None };
     header.insert_header("content-type", content_type.unwrap_or("text/event-stream; charset=utf-8"))?;

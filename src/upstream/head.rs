@@ -1,6 +1,8 @@
 //! The head of a provider's answer.
 
 use std::io;
+use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
@@ -14,7 +16,9 @@ pub struct Head {
     pub status: u16,
     /// Whether the provider speaks HTTP/1.1 or later (else 1.0).
     pub http_1_1: bool,
-    fields: Vec<(Bytes, Bytes)>,
+    received: Bytes,
+    /// Names and values, as places in what was received.
+    fields: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl Head {
@@ -23,9 +27,10 @@ impl Head {
     /// # Errors
     /// `InvalidData` if it is not an HTTP/1 response.
     pub fn take(buffer: &mut BytesMut) -> io::Result<Option<Self>> {
-        let mut slots = [httparse::EMPTY_HEADER; FIELDS];
-        let mut response = httparse::Response::new(&mut slots);
-        let parsed = response.parse(buffer).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let mut slots = [const { MaybeUninit::uninit() }; FIELDS];
+        let mut response = httparse::Response::new(&mut []);
+        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, buffer, &mut slots);
+        let parsed = parsed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         let httparse::Status::Complete(length) = parsed else { return Ok(None) };
         let start = buffer.as_ptr() as usize;
         let range = |slice: &[u8]| {
@@ -34,26 +39,29 @@ impl Head {
         };
         let status = response.code.unwrap_or_default();
         let http_1_1 = response.version == Some(1);
-        let ranges: Vec<_> = response.headers.iter().map(|field| (range(field.name.as_bytes()), range(field.value))).collect();
-        let bytes = buffer.split_to(length).freeze();
-        let fields = ranges.into_iter().map(|(name, value)| (bytes.slice(name), bytes.slice(value))).collect();
-        Ok(Some(Self { status, http_1_1, fields }))
+        let fields = response.headers.iter().map(|field| (range(field.name.as_bytes()), range(field.value))).collect();
+        Ok(Some(Self { status, http_1_1, received: buffer.split_to(length).freeze(), fields }))
     }
 
     /// The head of an HTTP/2 answer.
     #[must_use]
     pub fn from_parts(status: http::StatusCode, headers: &http::HeaderMap) -> Self {
-        let bytes = |part: &[u8]| Bytes::copy_from_slice(part);
-        let fields = headers.iter().map(|(name, value)| (bytes(name.as_str().as_bytes()), bytes(value.as_bytes()))).collect();
-        Self { status: status.as_u16(), http_1_1: true, fields }
+        let mut received = BytesMut::with_capacity(1024);
+        let mut add = |part: &[u8]| {
+            let at = received.len();
+            received.extend_from_slice(part);
+            at..received.len()
+        };
+        let fields = headers.iter().map(|(name, value)| (add(name.as_str().as_bytes()), add(value.as_bytes()))).collect();
+        Self { status: status.as_u16(), http_1_1: true, received: received.freeze(), fields }
     }
 
     /// Whether `buffer` begins with a whole head that says the request failed (status 300 and up).
     #[must_use]
     pub fn is_early_failure(buffer: &BytesMut) -> bool {
-        let mut slots = [httparse::EMPTY_HEADER; FIELDS];
-        let mut response = httparse::Response::new(&mut slots);
-        match response.parse(buffer) {
+        let mut slots = [const { MaybeUninit::uninit() }; FIELDS];
+        let mut response = httparse::Response::new(&mut []);
+        match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, buffer, &mut slots) {
             Ok(httparse::Status::Complete(_)) => response.code.unwrap_or_default() >= 300,
             Ok(httparse::Status::Partial) => false,
             Err(_) => true,
@@ -85,11 +93,13 @@ impl Head {
 
     /// Drops every field of that name.
     pub fn remove(&mut self, name: &str) {
-        self.fields.retain(|(field, _)| !field.eq_ignore_ascii_case(name.as_bytes()));
+        let Self { received, fields, .. } = self;
+        fields.retain(|(field, _)| !received.get(field.clone()).unwrap_or_default().eq_ignore_ascii_case(name.as_bytes()));
     }
 
     /// All fields in order.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields.iter().map(|(name, value)| (&name[..], &value[..]))
+        let at = |range: &Range<usize>| self.received.get(range.clone()).unwrap_or_default();
+        self.fields.iter().map(move |(name, value)| (at(name), at(value)))
     }
 }

@@ -48,7 +48,8 @@ const H2_IDLE: Duration = Duration::from_secs(60);
 /// A listener's address cannot be had, or the process cannot be set up.
 pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     probe_listeners(&snapshot)?;
-    let (doors, admin_listen, threads) = (doors(&snapshot), snapshot.admin_listen, snapshot.threads);
+    let (doors, listeners) = (doors(&snapshot), snapshot.listen.clone());
+    let (admin_listen, threads) = (snapshot.admin_listen, snapshot.threads);
     announce(&source, &snapshot);
     let pool = Pool::new();
     pool.prepare(&snapshot);
@@ -77,7 +78,7 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
     let proxy = proxy(&server.configuration, gateway);
     let (reception, certificates) = Reception::new(proxy, live.clone(), flights.clone(), telemetry.clone(), &live.load().snapshot)?;
     let mut clients = Service::new("gateway".to_owned(), reception);
-    doors.iter().for_each(|door| listen::add(&mut clients, door));
+    listeners.iter().for_each(|listener| listen::add(&mut clients, listener));
     let (close, closed) = watch::channel(false);
     server.add_service(Closable::new(clients, closed));
     let standing = Box::new(before_metrics(live.clone(), flights.clone(), memory));

@@ -10,7 +10,7 @@ use std::path::Path;
 use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::services::listening::Service;
 
-use crate::config::Door;
+use crate::config::{Door, Listener};
 
 /// Joined into one write: the head of an answer and a small body. Pingora's own 1,460 take two for most.
 const WRITE_BYTES: usize = 4 * 1024;
@@ -27,13 +27,16 @@ pub fn probe(key: &str, door: &Door) -> io::Result<()> {
     free.map_err(|error| io::Error::new(error.kind(), format!("{key}: cannot listen on {door}: {error}")))
 }
 
-/// Listens there.
-pub fn add<A>(service: &mut Service<A>, door: &Door) {
-    let endpoint = match door {
+/// Listens there. What is read goes straight to who reads it, who has room for a whole head; TLS reads in small pieces, and so do we
+/// what a balancer says: there a buffer saves more than the 64 KiB that it costs each connection.
+pub fn add<A>(service: &mut Service<A>, listener: &Listener) {
+    let endpoint = match &listener.door {
         Door::Tcp(address) => ListenerConfig::tcp(address.to_string()),
         Door::Unix { path, mode } => ListenerConfig::uds(path.to_string_lossy()).permissions(Permissions::from_mode(*mode)),
     };
-    service.add_listener(endpoint.l4_buffer(L4BufferSettings::default().write(WRITE_BYTES)));
+    let buffers = L4BufferSettings::default().write(WRITE_BYTES);
+    let in_pieces = listener.tls.is_some() || !listener.balancers.is_empty();
+    service.add_listener(endpoint.l4_buffer(if in_pieces { buffers } else { buffers.read(0) }));
 }
 
 /// A socket nobody listens on may be replaced; anything else may not.

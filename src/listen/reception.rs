@@ -253,7 +253,9 @@ fn claim(place: &mut Place, stream: &Stream, limit: Option<usize>) -> bool {
 #[async_trait]
 impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Reception<A> {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        self.receive(stream, shutdown).await;
+        let (reception, shutdown) = (self.clone(), shutdown.clone());
+        // In a task of its own: Pingora's keeps room for a TLS handshake for as long as the connection lives.
+        tokio::spawn(async move { reception.receive(stream, &shutdown).await });
         None
     }
 

@@ -128,7 +128,7 @@ pub struct Streaming {
     /// The connection.
     pub lease: Lease,
     /// What reads it.
-    pub pump: Pump,
+    pub pump: Box<Pump>,
     /// What the client gets first.
     pub held: BytesMut,
     /// The body has ended already.
@@ -175,7 +175,7 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// [`Ended`].
-    pub async fn run(&self, mut waiting: Waiting<'_>, pump: Option<Pump>, times: &mut AttemptTimes) -> Result<Ready, Ended> {
+    pub async fn run(&self, mut waiting: Waiting<'_>, pump: Option<Box<Pump>>, times: &mut AttemptTimes) -> Result<Ready, Ended> {
         let (mut head, mut lease) = self.open(&mut waiting, times).await?;
         // All that is read here is also looked into: errors, usage, the first content.
         let decoded = lease.connection.decode(&mut head);
@@ -254,10 +254,11 @@ impl Attempt<'_> {
         Ended::Failed(Box::new(Failure { outcome, fault, status, retry_after, answer: Some((head, body)) }))
     }
 
-    async fn hold_stream(&self, head: Head, mut lease: Lease, mut pump: Pump, waiting: &mut Waiting<'_>) -> Result<Ready, Ended> {
+    async fn hold_stream(&self, head: Head, mut lease: Lease, mut pump: Box<Pump>, waiting: &mut Waiting<'_>) -> Result<Ready, Ended> {
         let mut held = BytesMut::new();
         let mut ended = false;
         let mut began = None;
+        pump.counts = self.clocks.slow_stream.is_some();
         while !self.has_said_enough(&pump) && held.len() < HOLD_BYTES && !ended {
             let (until, phase) = self.patience(began);
             let next = match waiting.on(until, lease.connection.next_body()).await {

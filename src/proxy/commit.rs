@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use heliostat_filters::chat::{FinishReason, Reply, ReplyContext};
+use heliostat_filters::chat::{FinishReason, Glance, ReplyContext};
 use heliostat_filters::dialect::{Client, Kind, Names, Written};
 use heliostat_filters::embeddings::Wanted;
 use heliostat_filters::fault::{Fault, FaultKind};
@@ -53,13 +53,13 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
     if terms.operation.kind != Kind::Chat {
         return no_chat(whole, terms);
     }
-    let reply = terms.candidate.speech().dialect.chat_reply(&whole.body, terms.names).map_err(attempt::in_stream)?;
-    let said = said(&reply);
+    let dialect = terms.candidate.speech().dialect;
     if terms.same_dialect {
-        drop(reply);
-        whole.said = said;
+        whole.said = said(&dialect.chat_glance(&whole.body, terms.names).map_err(attempt::in_stream)?);
         return Ok(Ready::Whole(whole));
     }
+    let reply = dialect.chat_reply(&whole.body, terms.names).map_err(attempt::in_stream)?;
+    let said = said(&reply.glance());
     if terms.stream {
         return Err(attempt::in_stream(malformed("The provider did not stream its answer.")));
     }
@@ -86,11 +86,11 @@ fn no_chat(mut whole: Whole, terms: Terms<'_>) -> Result<Ready, Ended> {
     })
 }
 
-fn said(reply: &Reply<'_>) -> Said {
+fn said(reply: &Glance<'_>) -> Said {
     Said {
         usage: reply.usage.unwrap_or_default(),
         model: Some(redact::cut(&reply.model, MODEL_CHARACTERS).to_owned()).filter(|model| !model.is_empty()),
-        finish: reply.choices.first().and_then(|choice| choice.finish).map(FinishReason::as_str),
+        finish: reply.finish.map(FinishReason::as_str),
     }
 }
 
@@ -108,7 +108,7 @@ pub async fn answer(session: &mut Session, context: &mut Context, ready: Ready, 
     match ready {
         // In a box: a whole reply would else carry its size along.
         Ready::Stream(streaming) => {
-            return Box::pin(stream(session, context, *streaming, (terms.operation.client, terms.reply), pool, clocks)).await;
+            return Box::pin(stream(session, context, streaming, (terms.operation.client, terms.reply), pool, clocks)).await;
         }
         Ready::Whole(mut whole) => {
             context.outcome.hear(std::mem::take(&mut whole.said));
@@ -126,7 +126,7 @@ pub async fn answer(session: &mut Session, context: &mut Context, ready: Ready, 
 async fn stream(
     session: &mut Session,
     context: &mut Context,
-    streaming: Streaming,
+    streaming: Box<Streaming>,
     (client, reply): (&dyn Client, &ReplyContext),
     pool: &Pool,
     clocks: RelayClocks,

@@ -118,7 +118,7 @@ impl<'a> Failover<'a> {
     ///
     /// # Errors
     /// The client cannot be written to.
-    pub async fn run(mut self, session: &mut Session, context: &mut Context) -> pingora::Result<End> {
+    pub async fn run(&mut self, session: &mut Session, context: &mut Context) -> pingora::Result<End> {
         while let Some(visit) = self.queue.pop_front() {
             let Some(candidate) = self.call.candidates.get(visit.index) else { continue };
             if Box::pin(self.fetch_images(session, context, candidate)).await == Err(Interrupt::ClientGone) {
@@ -142,7 +142,7 @@ impl<'a> Failover<'a> {
                 Next::End(end) => return Ok(end),
             }
         }
-        Ok(End::Exhausted(Box::new(self.exhausted)))
+        Ok(End::Exhausted(Box::new(std::mem::take(&mut self.exhausted))))
     }
 
     /// Fetches what the candidate needs inline. While another candidate is left it may take half of the time to the first byte.
@@ -527,10 +527,10 @@ impl<'a> Failover<'a> {
     }
 }
 
-fn pump(operation: Operation, candidate: &Candidate, secret: &Secret, prepared: &Prepared) -> Pump {
+fn pump(operation: Operation, candidate: &Candidate, secret: &Secret, prepared: &Prepared) -> Box<Pump> {
     let reader = candidate.speech().dialect.chat_stream(prepared.translated.names.clone());
     let writer = (!prepared.same_dialect).then(|| operation.client.stream_writer(prepared.reply.clone()));
-    Pump::new(reader, writer, secret.clone())
+    Box::new(Pump::new(reader, writer, secret.clone()))
 }
 
 impl Tried {

@@ -52,6 +52,8 @@ pub struct Pump {
     writer: Option<Box<dyn StreamWriter>>,
     /// What has been seen.
     pub seen: Seen,
+    /// All content counts, also what comes together with more of it: nothing is passed over before [`Pump::quiet`] says so.
+    pub counts: bool,
     /// What went wrong that the upstream did not say itself.
     noticed: Option<Fault>,
     /// The body ended within an event, whose beginning the client may have.
@@ -64,28 +66,64 @@ impl Pump {
     /// A pump for one attempt.
     #[must_use]
     pub fn new(reader: Box<dyn StreamReader>, writer: Option<Box<dyn StreamWriter>>, secret: Secret) -> Self {
-        Self { splitter: Splitter::new(EVENT_LIMIT_BYTES), reader, writer, seen: Seen::default(), noticed: None, cut: false, secret }
+        Self {
+            splitter: Splitter::new(EVENT_LIMIT_BYTES),
+            reader,
+            writer,
+            seen: Seen::default(),
+            counts: false,
+            noticed: None,
+            cut: false,
+            secret,
+        }
     }
 
     /// Takes what arrived, appends what goes to the client.
     pub fn feed(&mut self, chunk: &Bytes, now: Instant, out: &mut BytesMut) {
-        let Self { splitter, reader, writer, seen, secret, .. } = self;
-        seen.chunks += 1;
-        if writer.is_none() {
+        self.seen.chunks += 1;
+        let untouched = self.writer.is_none();
+        if untouched {
             out.extend_from_slice(chunk);
         }
         let mut text = Vec::new();
-        let mut take = |event: StreamEvent<'_>| {
-            seen.note(&event, now, secret);
-            if let Some(writer) = writer {
-                writer.write(&event, &mut text);
+        let mut rest = self.unspared(chunk);
+        while !rest.is_empty() {
+            let Self { splitter, reader, writer, seen, secret, .. } = self;
+            let had_content = seen.content_at == Some(now);
+            let mut take = |event: StreamEvent<'_>| {
+                seen.note(&event, now, secret);
+                if let Some(writer) = writer {
+                    writer.write(&event, &mut text);
+                }
+            };
+            let taken = splitter.push_one(rest, &mut |event| reader.read(event, &mut take));
+            match taken {
+                Ok(taken) => rest = rest.get(taken..).unwrap_or_default(),
+                Err(error) => {
+                    self.fail(unreadable(error));
+                    break;
+                }
             }
-        };
-        let split = splitter.push(chunk, &mut |event| reader.read(event, &mut take));
-        out.extend_from_slice(&text);
-        if let Err(error) = split {
-            self.fail(unreadable(error));
+            if untouched && !self.counts && !had_content && self.seen.content_at == Some(now) {
+                // What came together with content needs no closer look.
+                self.quiet(true);
+                rest = self.unspared(rest);
+            }
         }
+        out.extend_from_slice(&text);
+    }
+
+    /// What is left of bytes that pass untouched, without the events at their front in which a quiet reader finds nothing.
+    fn unspared<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        if self.writer.is_some() {
+            return bytes;
+        }
+        let whole = self.splitter.whole_events(bytes);
+        let spared = match self.reader.first_of_interest(bytes.get(..whole).unwrap_or_default()) {
+            None => whole,
+            Some(at) => self.splitter.whole_events(bytes.get(..at).unwrap_or_default()),
+        };
+        bytes.get(spared..).unwrap_or_default()
     }
 
     /// From now on only what ends the stream is of interest, where nothing is rewritten: reading gets cheaper.

@@ -114,11 +114,11 @@ pub async fn translated(session: &mut Session, context: &mut Context, head: &Hea
 pub async fn stream(
     session: &mut Session,
     context: &mut Context,
-    mut streaming: Streaming,
+    mut streaming: Box<Streaming>,
     mut client: Box<dyn StreamWriter>,
     pool: &Pool,
     clocks: RelayClocks,
-) -> pingora::Result<(Relayed, Pump)> {
+) -> pingora::Result<(Relayed, Box<Pump>)> {
     begin_stream(session, context, &streaming).await?;
     let committed = Instant::now();
     let mut out = std::mem::take(&mut streaming.held);
@@ -150,7 +150,7 @@ pub async fn stream(
             }
         }
     }
-    let Streaming { lease, pump, .. } = streaming;
+    let Streaming { lease, pump, .. } = *streaming;
     let relayed = if pump.failure().is_some() { Relayed::Broken } else { Relayed::Whole };
     if relayed == Relayed::Whole && lease.connection.is_finished() {
         // Before the client knows of the end: its next request shall find the connection.

@@ -1,6 +1,7 @@
 //! Where the body of a provider's answer ends (RFC 9112 §6 and §7).
 
 use std::io;
+use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -127,51 +128,53 @@ fn take_upto(buffer: &mut BytesMut, left: &mut u64) -> Option<Bytes> {
 }
 
 /// Takes all the data that has arrived, as one piece: many providers send an event a chunk, and what is done a piece at a time costs.
+/// Data of one chunk alone is not copied.
 fn take_chunk(chunk: &mut Chunk, buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
-    let Some(first) = next_chunk(chunk, buffer)? else { return Ok(None) };
-    if buffer.is_empty() || first.len() >= JOIN_BYTES {
-        return Ok(Some(first));
+    let mut at = 0;
+    let first = next_data(chunk, buffer, &mut at)?;
+    if first.is_empty() || first.len() >= JOIN_BYTES || at == buffer.len() {
+        buffer.advance(first.start);
+        let piece = buffer.split_to(first.len()).freeze();
+        return Ok((!piece.is_empty()).then_some(piece));
     }
-    let mut joined = BytesMut::with_capacity(first.len() + buffer.len());
-    joined.extend_from_slice(&first);
-    while joined.len() < JOIN_BYTES {
-        let Some(next) = next_chunk_slice(chunk, buffer)? else { break };
-        joined.extend_from_slice(buffer.get(..next).unwrap_or_default());
-        buffer.advance(next.min(buffer.len()));
+    let mut joined = BytesMut::with_capacity(buffer.len() - first.start);
+    let mut next = first;
+    while !next.is_empty() {
+        joined.extend_from_slice(buffer.get(next).unwrap_or_default());
+        next = if joined.len() < JOIN_BYTES { next_data(chunk, buffer, &mut at)? } else { 0..0 };
     }
-    Ok(Some(joined.freeze()))
+    buffer.advance(at);
+    Ok((!joined.is_empty()).then(|| joined.freeze()))
 }
 
-fn next_chunk(chunk: &mut Chunk, buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
-    Ok(next_chunk_slice(chunk, buffer)?.map(|count| buffer.split_to(count).freeze()))
-}
-
-/// Reads up to the next data. It stands at the front of the buffer and counts as taken: so many bytes of it. `None` if more must arrive,
-/// or at the end.
-fn next_chunk_slice(chunk: &mut Chunk, buffer: &mut BytesMut) -> io::Result<Option<usize>> {
+/// Reads from `at` up to the end of the next data, which is where it stands; empty if more must arrive, or at the end.
+fn next_data(chunk: &mut Chunk, bytes: &[u8], at: &mut usize) -> io::Result<Range<usize>> {
     loop {
+        let rest = bytes.get(*at..).unwrap_or_default();
         match chunk {
-            Chunk::End => return Ok(None),
+            Chunk::End => return Ok(*at..*at),
             Chunk::Data(0) => *chunk = Chunk::DataEnd,
-            Chunk::Data(_) if buffer.is_empty() => return Ok(None),
+            Chunk::Data(_) if rest.is_empty() => return Ok(*at..*at),
             Chunk::Data(left) => {
-                let count = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
+                let count = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                 *left -= count as u64;
-                return Ok(Some(count));
+                let data = *at..*at + count;
+                *at = data.end;
+                return Ok(data);
             }
-            Chunk::Size => match take_line(buffer, chunk_size)? {
-                Some(size) => *chunk = after_size(size?),
-                None => return Ok(None),
+            Chunk::Size => match take_line(rest, at)? {
+                Some(line) => *chunk = after_size(chunk_size(line)?),
+                None => return Ok(*at..*at),
             },
-            Chunk::DataEnd => match take_line(buffer, <[u8]>::is_empty)? {
-                Some(true) => *chunk = Chunk::Size,
-                Some(false) => return Err(invalid("a chunk is longer than its size")),
-                None => return Ok(None),
+            Chunk::DataEnd => match take_line(rest, at)? {
+                Some([]) => *chunk = Chunk::Size,
+                Some(_) => return Err(invalid("a chunk is longer than its size")),
+                None => return Ok(*at..*at),
             },
-            Chunk::Trailer => match take_line(buffer, <[u8]>::is_empty)? {
-                Some(true) => *chunk = Chunk::End,
-                Some(false) => {}
-                None => return Ok(None),
+            Chunk::Trailer => match take_line(rest, at)? {
+                Some([]) => *chunk = Chunk::End,
+                Some(_) => {}
+                None => return Ok(*at..*at),
             },
         }
     }
@@ -181,18 +184,17 @@ fn after_size(size: u64) -> Chunk {
     if size == 0 { Chunk::Trailer } else { Chunk::Data(size) }
 }
 
-/// Reads a line without its CRLF, and drops it; `None` if it has not all arrived.
-fn take_line<T>(buffer: &mut BytesMut, read: impl FnOnce(&[u8]) -> T) -> io::Result<Option<T>> {
-    let searched = buffer.get(..LINE_LIMIT_BYTES.min(buffer.len())).unwrap_or_default();
+/// The line at the front, without its CRLF, and `at` behind it; `None` if it has not all arrived.
+fn take_line<'b>(bytes: &'b [u8], at: &mut usize) -> io::Result<Option<&'b [u8]>> {
+    let searched = bytes.get(..LINE_LIMIT_BYTES.min(bytes.len())).unwrap_or_default();
     let Some(end) = memchr::memchr(b'\n', searched) else {
-        return if buffer.len() >= LINE_LIMIT_BYTES { Err(invalid("chunk line too long")) } else { Ok(None) };
+        return if bytes.len() >= LINE_LIMIT_BYTES { Err(invalid("chunk line too long")) } else { Ok(None) };
     };
-    let line = match buffer.get(..end).and_then(<[u8]>::split_last) {
-        Some((b'\r', line)) => read(line),
-        _ => return Err(invalid("chunk line without CR")),
-    };
-    buffer.advance(end + 1);
-    Ok(Some(line))
+    *at += end + 1;
+    match searched.get(..end).and_then(<[u8]>::split_last) {
+        Some((b'\r', line)) => Ok(Some(line)),
+        _ => Err(invalid("chunk line without CR")),
+    }
 }
 
 fn chunk_size(line: &[u8]) -> io::Result<u64> {

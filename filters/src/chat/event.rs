@@ -173,6 +173,13 @@ pub trait StreamReader: Send + Sync {
         let _ = quiet;
     }
 
+    /// Where in the bytes of whole events the first thing of interest stands, for a reader that is quiet; `None` if they hold none, so
+    /// that they need not be split. May err towards interest: by default all is of it.
+    fn first_of_interest(&self, events: &[u8]) -> Option<usize> {
+        let _ = events;
+        Some(0)
+    }
+
     /// The body ended. Reports what was held back until now. Whether the stream was whole is [`StreamReader::is_complete`].
     fn end(&mut self, report: &mut dyn FnMut(StreamEvent<'static>)) {
         let _ = report;

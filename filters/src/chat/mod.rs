@@ -18,6 +18,6 @@ pub use form::{Arguments, MediaSource, Schema, Thinking, Word};
 pub(crate) use read::field;
 
 pub use peek::{FallbackRef, fallbacks, image_views, linked_views, model, wants_stream};
-pub use reply::{Choice, FinishReason, Reasoning, Reply, ReplyContext, ReplyImage, ReplyToolCall};
+pub use reply::{Choice, FinishReason, Glance, Reasoning, Reply, ReplyContext, ReplyImage, ReplyToolCall};
 pub use request::{ChatRequest, Message, Part, ReasoningTrace, ResponseFormat, Role, Tool, ToolCall, ToolChoice};
 pub use shape::CHAT;

@@ -40,6 +40,26 @@ pub struct Reply<'a> {
     pub losses: Vec<Loss>,
 }
 
+/// What is told of a reply that passes untouched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Glance<'a> {
+    /// The model that answered, in the upstream's words.
+    pub model: Cow<'a, str>,
+    /// Token counts, where the upstream gave them.
+    pub usage: Option<Usage>,
+    /// Why the first answer ended.
+    pub finish: Option<FinishReason>,
+}
+
+impl Reply<'_> {
+    /// The same in short.
+    #[must_use]
+    pub fn glance(&self) -> Glance<'_> {
+        let finish = self.choices.first().and_then(|choice| choice.finish);
+        Glance { model: self.model.as_ref().into(), usage: self.usage, finish }
+    }
+}
+
 /// One answer.
 #[derive(Debug, Default)]
 pub struct Choice<'a> {

@@ -12,7 +12,7 @@ mod tool_names;
 
 use bytes::Bytes;
 
-use crate::chat::{ChatRequest, Reply, StreamReader};
+use crate::chat::{ChatRequest, Glance, Reply, StreamReader};
 use crate::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use crate::fault::Fault;
 use crate::image::{self, Fetched};
@@ -60,6 +60,16 @@ pub trait Dialect: Sync + Send + std::fmt::Debug {
     /// # Errors
     /// The [`Fault`] the body stands for: the provider's own error, or a 502 if it cannot be read.
     fn chat_reply<'a>(&self, body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Fault>;
+
+    /// Looks at a whole reply (status 2xx) that will pass untouched: whether it is one, and what is told of it.
+    ///
+    /// # Errors
+    /// As [`Dialect::chat_reply`].
+    fn chat_glance<'a>(&self, body: &'a Bytes, names: &Names) -> Result<Glance<'a>, Fault> {
+        let reply = self.chat_reply(body, names)?;
+        let finish = reply.choices.first().and_then(|choice| choice.finish);
+        Ok(Glance { model: reply.model, usage: reply.usage, finish })
+    }
 
     /// A reader for a stream's events.
     fn chat_stream(&self, names: Names) -> Box<dyn StreamReader>;

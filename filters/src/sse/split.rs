@@ -55,20 +55,44 @@ impl Splitter {
     /// [`SplitError`]; the splitter is then of no further use.
     pub fn push(&mut self, chunk: &Bytes, each: &mut dyn FnMut(Event<'_>)) -> Result<(), SplitError> {
         let mut rest: &[u8] = chunk;
-        while let Some((block, after)) = self.blank_line.find(rest).and_then(|end| rest.split_at_checked(end)) {
-            rest = after;
-            self.check_length(block)?;
-            if self.held.is_empty() {
-                self.blocks.deliver(block, each)?;
-            } else {
-                self.held.extend_from_slice(block);
-                self.blocks.deliver(&self.held, each)?;
-                self.release();
-            }
+        while !rest.is_empty() {
+            let taken = self.push_one(rest, each)?;
+            rest = rest.get(taken..).unwrap_or_default();
         }
-        self.check_length(rest)?;
-        self.held.extend_from_slice(rest);
         Ok(())
+    }
+
+    /// Takes bytes up to the end of the next event, which it hands over, or all of them where none ends. Says how many it took.
+    ///
+    /// # Errors
+    /// As [`Splitter::push`].
+    pub fn push_one(&mut self, bytes: &[u8], each: &mut dyn FnMut(Event<'_>)) -> Result<usize, SplitError> {
+        let Some((block, _)) = self.blank_line.find(bytes).and_then(|end| bytes.split_at_checked(end)) else {
+            self.check_length(bytes)?;
+            self.held.extend_from_slice(bytes);
+            return Ok(bytes.len());
+        };
+        self.check_length(block)?;
+        if self.held.is_empty() {
+            self.blocks.deliver(block, each)?;
+        } else {
+            self.held.extend_from_slice(block);
+            self.blocks.deliver(&self.held, each)?;
+            self.release();
+        }
+        Ok(block.len())
+    }
+
+    /// How many bytes at the front of `bytes`, which are the next, are whole events, as far as a glance can tell: up to the last empty
+    /// line, where all before that is UTF-8. They may then be left out of what is pushed: between two events the splitter remembers
+    /// nothing. None where an event has begun, or at the start of the stream.
+    #[must_use]
+    pub fn whole_events(&self, bytes: &[u8]) -> usize {
+        let between = self.held.is_empty() && self.blocks.begun && self.blank_line.is_between();
+        let ends = [&b"\n\n"[..], b"\r\n\r\n"].map(|end| memchr::memmem::rfind(bytes, end).map_or(0, |at| at + end.len()));
+        let length = ends[0].max(ends[1]);
+        let is_text = || bytes.get(..length).is_some_and(|events| simdutf8::basic::from_utf8(events).is_ok());
+        if between && length <= self.limit_bytes && is_text() { length } else { 0 }
     }
 
     /// The body ended: hands over an event that lacked only its final blank line (many servers end so).
@@ -113,6 +137,11 @@ impl Default for BlankLine {
 }
 
 impl BlankLine {
+    /// Whether the last event has ended, and no LF can belong to its end.
+    fn is_between(&self) -> bool {
+        self.at_line_start && !self.after_cr
+    }
+
     /// The index after the next blank line in `bytes`, which follow what was searched before. Where a chunk ends within a CRLF the
     /// LF is left to the next block: there it is an empty line before the first field and means nothing.
     fn find(&mut self, bytes: &[u8]) -> Option<usize> {

@@ -104,6 +104,28 @@ fn lends_what_stands_whole_in_a_chunk() {
 }
 
 #[test]
+fn whole_events_can_be_left_out_without_a_trace() {
+    let middle = "data: {\"a\":\"é\"}\n\nevent: e\r\ndata: b\r\n\r\n: c\n\n";
+    let mut splitter = Splitter::new(100);
+    let mut seen = Vec::new();
+    let mut each = |event: Event<'_>| seen.push(event.data.to_owned());
+    assert_eq!(splitter.whole_events(middle.as_bytes()), 0, "a byte order mark may come");
+    splitter.push(&Bytes::from_static(b"data: first\n\n"), &mut each).unwrap();
+    let rest = format!("{middle}data: la");
+    let whole = splitter.whole_events(rest.as_bytes());
+    assert_eq!(whole, middle.len());
+    assert_eq!(splitter.push_one(&rest.as_bytes()[whole..], &mut each), Ok("data: la".len()));
+    assert_eq!(splitter.whole_events(b"st\n\ndata: x\n\n"), 0, "an event has begun");
+    splitter.push(&Bytes::from_static(b"st\r"), &mut each).unwrap();
+    splitter.push(&Bytes::from_static(b"\n\r"), &mut each).unwrap();
+    assert_eq!(splitter.whole_events(b"\ndata: x\n\n"), 0, "a line feed may belong to the last event");
+    splitter.push(&Bytes::from_static(b"\n"), &mut each).unwrap();
+    assert_eq!(splitter.whole_events(b"data: \xff\n\n"), 0, "no UTF-8");
+    assert_eq!(splitter.whole_events(b"data: x"), 0, "no event ends");
+    assert_eq!(seen, ["first", "last"]);
+}
+
+#[test]
 fn bytes_that_are_not_utf8_are_an_error() {
     assert_eq!(split([&b"data: a\n\ndata: \xff\n\n"[..]]), Err(SplitError::NotUtf8));
     assert_eq!(split([&b"data: caf\xc3"[..]]), Err(SplitError::NotUtf8));

@@ -74,6 +74,7 @@ fn every_recorded_reply_is_read() {
             Err(fault) => panic!("{id}: {fault:?}"),
         };
         replies += 1;
+        assert_eq!(OpenAi.chat_glance(&bytes, &Names::default()), Ok(reply.glance()), "{id}");
         assert_eq!(reply.choices.len(), body["choices"].as_array().map_or(0, Vec::len), "{id}");
         for (choice, said) in reply.choices.iter().zip(body["choices"].as_array().expect("choices")) {
             let text: String = choice.text.iter().map(|text| text.text().into_owned()).collect();

@@ -45,16 +45,21 @@ impl Seen {
 /// Reads a body cut into chunks of `cut` bytes. `quiet`: as the gateway does, once content was seen.
 pub(crate) fn read(body: &[u8], cut: usize, quiet: bool) -> Seen {
     let (mut seen, mut reader, mut splitter) = (Seen::default(), OpenAi.chat_stream(Names::default()), Splitter::new(1 << 24));
-    let mut each = |event: Event<'_>| {
-        reader.read(event, &mut |event| seen.note(&event));
-        if quiet && seen.content {
-            reader.quiet(true);
-        }
-    };
     for chunk in body.chunks(cut) {
-        splitter.push(&bytes::Bytes::copy_from_slice(chunk), &mut each).expect("events within the limit");
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let mut each = |event: Event<'_>| reader.read(event, &mut |event| seen.note(&event));
+            let taken = splitter.push_one(rest, &mut each).expect("events within the limit");
+            rest = &rest[taken..];
+            if quiet && seen.content {
+                reader.quiet(true);
+                let whole = splitter.whole_events(rest);
+                let spared = reader.first_of_interest(&rest[..whole]).map_or(whole, |at| splitter.whole_events(&rest[..at]));
+                rest = &rest[spared..];
+            }
+        }
     }
-    splitter.end(&mut each).expect("events within the limit");
+    splitter.end(&mut |event| reader.read(event, &mut |event| seen.note(&event))).expect("events within the limit");
     reader.end(&mut |event| seen.note(&event));
     seen.complete = reader.is_complete();
     seen

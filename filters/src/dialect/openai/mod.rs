@@ -21,7 +21,7 @@ mod wire;
 use bytes::Bytes;
 
 use super::{Dialect, Names, Surface, Target, Translated};
-use crate::chat::{ChatRequest, Reply, StreamReader};
+use crate::chat::{ChatRequest, Glance, Reply, StreamReader};
 use crate::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use crate::fault::Fault;
 use crate::image::{self, Fetched};
@@ -58,6 +58,10 @@ impl Dialect for OpenAi {
 
     fn chat_reply<'a>(&self, body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Fault> {
         reply::read(body, names)
+    }
+
+    fn chat_glance<'a>(&self, body: &'a Bytes, _names: &Names) -> Result<Glance<'a>, Fault> {
+        reply::glance(body)
     }
 
     fn chat_stream(&self, names: Names) -> Box<dyn StreamReader> {

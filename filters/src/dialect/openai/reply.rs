@@ -5,16 +5,32 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::error::fault_within;
-use super::wire::{self, Call, Completion, Image, Piece, Said};
-use crate::chat::{Choice, FinishReason, Reasoning, Reply, ReplyContext, ReplyImage, ReplyToolCall};
+use super::wire::{self, Call, Completion, Image, Passing, Piece, Said};
+use crate::chat::{Choice, FinishReason, Glance, Reasoning, Reply, ReplyContext, ReplyImage, ReplyToolCall};
 use crate::dialect::Names;
 use crate::fault::Fault;
 use crate::json::{Literal, Pieces, Splice};
 use crate::loss::{Loss, LossKind};
 use crate::usage::Usage;
 
+/// Looks at a reply that passes untouched: checks its form, and reads no more than is told of it.
+pub(super) fn glance(body: &Bytes) -> Result<Glance<'_>, Fault> {
+    let text = std::str::from_utf8(body).map_err(|why| unreadable(&why))?;
+    let passing: Passing<'_> = serde_json::from_str(text).map_err(|why| fault_within(text).unwrap_or_else(|| unreadable(&why)))?;
+    if passing.is_error() {
+        return Err(fault_within(text).unwrap_or_else(|| unreadable(&"it reports an error without saying which")));
+    }
+    let usage = passing.usage();
+    let first = passing.choices.unwrap_or_default().into_iter().next();
+    let model = passing.model.and_then(wire::string).unwrap_or_default();
+    Ok(Glance { model, usage, finish: first.and_then(|choice| choice.finish_reason).and_then(wire::finish_reason) })
+}
+
+fn unreadable(why: &dyn std::fmt::Display) -> Fault {
+    Fault::new(502, None, &format!("the upstream's reply is no chat completion: {why}"))
+}
+
 pub(super) fn read<'a>(body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Fault> {
-    let unreadable = |why: &dyn std::fmt::Display| Fault::new(502, None, &format!("the upstream's reply is no chat completion: {why}"));
     let text = std::str::from_utf8(body).map_err(|why| unreadable(&why))?;
     let completion: Completion<'a> = serde_json::from_str(text).map_err(|why| fault_within(text).unwrap_or_else(|| unreadable(&why)))?;
     if completion.is_error() {

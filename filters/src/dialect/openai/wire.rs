@@ -33,6 +33,29 @@ pub(super) struct Completion<'a> {
     pub(super) error: Option<&'a RawValue>,
 }
 
+/// A whole reply, as far as it is read when it passes untouched.
+#[derive(Debug, Deserialize)]
+pub(super) struct Passing<'a> {
+    #[serde(borrow)]
+    pub(super) model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) choices: Option<Vec<PassingChoice<'a>>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    x_groq: Option<Groq<'a>>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct PassingChoice<'a> {
+    #[serde(borrow)]
+    pub(super) finish_reason: Option<&'a RawValue>,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Groq<'a> {
     #[serde(borrow)]
@@ -147,16 +170,36 @@ pub(super) enum Piece<'a> {
     Reasoning(Literal<'a>),
 }
 
-impl<'a> Completion<'a> {
+impl Completion<'_> {
     /// Token counts, in any of their places.
     pub(super) fn usage(&self) -> Option<Usage> {
-        self.usage.or_else(|| self.x_groq.as_ref()?.usage).and_then(usage)
+        counted(self.usage, self.x_groq.as_ref())
     }
 
     /// Whether it is an error in place of an answer.
     pub(super) fn is_error(&self) -> bool {
-        self.error.is_some() || self.object.and_then(string).is_some_and(|object| object == "error")
+        says_error(self.error, self.object)
     }
+}
+
+impl Passing<'_> {
+    /// As [`Completion::usage`].
+    pub(super) fn usage(&self) -> Option<Usage> {
+        counted(self.usage, self.x_groq.as_ref())
+    }
+
+    /// As [`Completion::is_error`].
+    pub(super) fn is_error(&self) -> bool {
+        says_error(self.error, self.object)
+    }
+}
+
+fn counted(own: Option<&RawValue>, groq: Option<&Groq<'_>>) -> Option<Usage> {
+    own.or_else(|| groq?.usage).and_then(usage)
+}
+
+fn says_error(error: Option<&RawValue>, object: Option<&RawValue>) -> bool {
+    error.is_some() || object.and_then(string).is_some_and(|object| object == "error")
 }
 
 impl<'a> Said<'a> {

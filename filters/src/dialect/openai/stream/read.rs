@@ -21,6 +21,8 @@ const DONE: &str = "[DONE]";
 static FINISH_REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"finish_reason\""));
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"error\""));
+static ERROR_EVENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("event:"));
+static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(DONE));
 
 /// Reads an OpenAI-compatible stream. In same-dialect traffic it only observes: the bytes pass untouched.
 #[derive(Debug, Default)]
@@ -55,6 +57,10 @@ impl StreamReader for Reader {
         self.quiet = quiet;
     }
 
+    fn first_of_interest(&self, events: &[u8]) -> Option<usize> {
+        if self.quiet { glance(events) } else { Some(0) }
+    }
+
     /// Not all servers send `[DONE]`: a finish reason for each choice seen is an end too.
     fn is_complete(&self) -> bool {
         let ended = self.choices.iter().filter(|(_, ended)| *ended).count();
@@ -68,6 +74,26 @@ fn is_of_interest(data: &str) -> bool {
         || any_value(&FINISH_REASON, data, |value| !value.starts_with("null") && !value.starts_with("\"\""))
         || any_value(&USAGE, data, |value| value.starts_with('{'))
         || any_value(&ERROR, data, |value| !value.starts_with("null"))
+}
+
+/// Where in the bytes of events the first thing that [`is_of_interest`] may stand. What spans lines counts as such.
+fn glance(events: &[u8]) -> Option<usize> {
+    let values: [(&Finder<'_>, &[&str]); 4] = [(&FINISH_REASON, &["null", "\"\""]), (&USAGE, &["null"]), (&ERROR, &["null"]), (&END, &[])];
+    let values = values.into_iter().filter_map(|(key, of_none)| first_other(key, events, of_none));
+    let named = |at: &usize| {
+        let name = events.get(at + ERROR_EVENT.needle().len()..).unwrap_or_default();
+        name.trim_ascii_start().starts_with(b"error")
+    };
+    values.chain(ERROR_EVENT.find_iter(events).find(named)).min()
+}
+
+/// Where the key first stands with a value that begins otherwise.
+fn first_other(key: &Finder<'_>, events: &[u8], values: &[&str]) -> Option<usize> {
+    key.find_iter(events).find(|at| {
+        let after = events.get(at + key.needle().len()..).unwrap_or_default().trim_ascii_start();
+        let value = after.strip_prefix(b":").unwrap_or(after).trim_ascii_start();
+        !values.iter().any(|known| value.starts_with(known.as_bytes()))
+    })
 }
 
 /// Whether any value under the key satisfies `test`. A key's bytes cannot stand inside a string: its quotes would be escaped.

@@ -40,6 +40,7 @@ mod metrics;
 mod passthrough;
 mod readme;
 mod reload;
+mod responses;
 mod rest;
 mod retry_budget;
 mod service;

@@ -22,9 +22,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use heliostat_filters::chat::{CHAT, ChatRequest, Reply, ReplyContext, StreamEvent, StreamReader, StreamWriter as _};
-use heliostat_filters::dialect::openai::{ChunkWriter, write_reply};
-use heliostat_filters::dialect::{self, Dialect, Names, Surface, Target};
+use heliostat_filters::chat::{Reply, ReplyContext, StreamEvent, StreamReader, StreamWriter};
+use heliostat_filters::dialect::{self, Address, CLIENTS, Client, Dialect, Names, Surface, Target};
 use heliostat_filters::image::Fetched;
 use heliostat_filters::json::{Document, ScanLimits};
 use heliostat_filters::loss::Loss;
@@ -42,11 +41,12 @@ fn every_case_translates_as_written() {
     let mut count = 0;
     for pair in folders(&root) {
         let name = file_name(&pair);
-        let (_client, upstream) = name.split_once('-').expect("a folder is named <client>-<upstream>");
+        let (client, upstream) = name.split_once('-').expect("a folder is named <client>-<upstream>");
         let dialect = dialect::by_name(upstream).expect("a known dialect");
+        let client = *CLIENTS.iter().find(|known| known.name() == client).expect("a dialect that clients speak");
         for case in folders(&pair) {
             count += 1;
-            let mut case = Case { name: format!("{name}/{}", file_name(&case)), path: case, dialect, failures: Vec::new() };
+            let mut case = Case { name: format!("{name}/{}", file_name(&case)), path: case, client, dialect, failures: Vec::new() };
             case.run();
             failures.append(&mut case.failures);
         }
@@ -59,6 +59,7 @@ fn every_case_translates_as_written() {
 struct Case {
     name: String,
     path: PathBuf,
+    client: &'static dyn Client,
     dialect: &'static dyn Dialect,
     failures: Vec<String>,
 }
@@ -73,7 +74,7 @@ impl Case {
     /// Translates the request, if the case has one; its names are what the reply's reader gets.
     fn request(&mut self) -> Names {
         let Some(body) = self.read("request.json") else { return Names::default() };
-        let document = match Document::scan(Bytes::from(body.clone()), &CHAT, ScanLimits::default()) {
+        let document = match Document::scan(Bytes::from(body.clone()), self.client.shape(), ScanLimits::default()) {
             Ok(document) => document,
             Err(error) => {
                 self.fail("request.json", &error.to_string());
@@ -82,7 +83,8 @@ impl Case {
         };
         let target = self.target(&serde_json::from_str(&body).expect("request.json is JSON"));
         let surface = target.surface();
-        let result = ChatRequest::read(&document).and_then(|request| {
+        let address = Address::default();
+        let result = self.client.read(&document, &address).and_then(|request| {
             self.dialect.chat_request(&request, &Target { model: &target.model, surface: &surface, fetched: Fetched::NONE })
         });
         match result {
@@ -118,11 +120,13 @@ impl Case {
     }
 
     fn expect_reply(&mut self, reply: &Reply<'_>) {
-        let written = write_reply(reply, &context()).join();
+        let written = self.client.write_reply(reply, &self.context());
+        let losses: Vec<_> = written.losses.iter().chain(&reply.losses).cloned().collect();
+        let written = written.body.join();
         let mut written: Value = serde_json::from_slice(&written).expect("a reply is JSON");
         written.as_object_mut().expect("a reply is an object").remove("created");
         self.expect_json("reply.json", &written.to_string());
-        self.expect_losses("reply-losses.json", &reply.losses);
+        self.expect_losses("reply-losses.json", &losses);
         self.expect_absent("fault.json");
     }
 
@@ -140,7 +144,7 @@ impl Case {
     /// What a client receives of a stream that arrives in chunks of `size` bytes.
     fn streamed(&self, names: &Names, body: &[u8], size: usize) -> Vec<u8> {
         let mut reader = self.dialect.chat_stream(names.clone());
-        let mut relay = Relay { writer: ChunkWriter::new(context()), out: Vec::new(), failed: false };
+        let mut relay = Relay { writer: self.client.stream_writer(self.context()), out: Vec::new(), failed: false };
         let mut splitter = Splitter::new(1 << 20);
         for chunk in body.chunks(size.max(1)) {
             let chunk = Bytes::copy_from_slice(chunk);
@@ -149,6 +153,14 @@ impl Case {
         splitter.end(&mut |event| reader.read(event, &mut |event| relay.take(&event))).expect("short events");
         reader.end(&mut |event| relay.take(&event));
         relay.finish(reader.as_ref())
+    }
+
+    /// The reply repeats what the request said.
+    fn context(&self) -> ReplyContext {
+        let id = format!("{}golden", self.client.id_prefix());
+        let request = self.read("request.json").unwrap_or_else(|| "{}".to_owned());
+        let document = Document::scan(request.into(), self.client.shape(), ScanLimits::default()).expect("JSON");
+        ReplyContext { id, include_usage: true, echo: self.client.echo(&document), ..ReplyContext::default() }
     }
 
     fn target(&self, request: &Value) -> Written {
@@ -220,7 +232,7 @@ impl Case {
 
 /// What stands between reader and client: writes each event, and knows how the stream ended.
 struct Relay {
-    writer: ChunkWriter,
+    writer: Box<dyn StreamWriter>,
     out: Vec<u8>,
     failed: bool,
 }
@@ -246,10 +258,6 @@ impl Relay {
         }
         self.out
     }
-}
-
-fn context() -> ReplyContext {
-    ReplyContext { created_s: 0, id: "chatcmpl-golden".to_owned(), legacy_functions: false, include_usage: true, ..ReplyContext::default() }
 }
 
 /// The payloads of an event stream without `created`; comments stay as they are.

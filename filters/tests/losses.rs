@@ -18,12 +18,14 @@ use heliostat_filters::dialect::{Address, CLIENTS, Client, DIALECTS, Dialect, Na
 use heliostat_filters::image::Fetched;
 use heliostat_filters::json::{Document, ScanLimits};
 use heliostat_filters::loss::Loss;
+use heliostat_filters::refusal::{Refusal, RefusalScope};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Upstreams of the table: a title, a dialect, and a model whose row of capabilities is typical.
 const UPSTREAMS: &[(&str, &str, &str)] = &[
     ("OpenAI", "openai", "gpt-5.2"),
+    ("OpenAI Responses", "responses", "gpt-5.2"),
     ("Anthropic", "anthropic", "claude-sonnet-4-5"),
     ("Anthropic, newest models", "anthropic", "claude-opus-4-8"),
     ("Gemini", "gemini", "gemini-3-pro"),
@@ -102,6 +104,9 @@ struct Feature {
     /// Why leaving it out is not told with each reply: it comes without being asked for. The document tells it.
     #[serde(default)]
     unasked: Option<String>,
+    /// Why a request loses nothing, though it is translated into the same: what it asks for is so anyway.
+    #[serde(default)]
+    anyway: Option<String>,
 }
 
 /// What became of a body.
@@ -124,6 +129,7 @@ fn requests(client: &'static dyn Client, text: &mut String, silent: &mut Vec<Str
                 let upstream = by_name(dialect);
                 let body = |members: &Map<String, Value>| request(client, upstream, model, members, file.model_in_path);
                 let cell = cell(client.name() == *dialect, &body(&base), &body(&merged(&base, &feature.with)));
+                let cell = cell.or_else(|| feature.anyway.as_ref().map(|why| format!("held: {why}")));
                 let cell = cell.unwrap_or_else(|| {
                     silent.push(format!("{} → {title}: {}", client.name(), feature.what));
                     "LOST IN SILENCE".to_owned()
@@ -235,7 +241,14 @@ fn request(client: &'static dyn Client, upstream: &dyn Dialect, model: &str, bod
     let bytes = Bytes::from(serde_json::to_vec(body).expect("JSON"));
     let document = Document::scan(bytes, client.shape(), ScanLimits::default()).expect("the features are JSON");
     let address = Address { model: model_in_path.then(|| model.to_owned()), stream: model_in_path.then_some(false) };
-    let request = client.read(&document, &address).unwrap_or_else(|refusal| panic!("{}: {refusal}: {body:?}", client.name()));
+    let request = match client.read(&document, &address) {
+        Ok(request) => request,
+        // What only providers of the same dialect can do.
+        Err(Refusal { path, message, scope: RefusalScope::Candidate, .. }) => {
+            return Outcome::Refused { path, message: message.into_owned() };
+        }
+        Err(refusal) => panic!("{}: {refusal}: {body:?}", client.name()),
+    };
     let surface = Surface::default();
     match upstream.chat_request(&request, &Target { model, surface: &surface, fetched: Fetched::NONE }) {
         Err(refusal) => Outcome::Refused { path: refusal.path, message: refusal.message.into_owned() },

@@ -95,7 +95,7 @@ impl Providers {
         let name = catalogue::canonical(provider);
         if let Some(provider) = self.ready.iter().find(|provider| provider.name == name) {
             return if provider.serves(model) {
-                Some(Candidate { provider: provider.clone(), model: model.to_owned() })
+                Some(Candidate { provider: provider.clone(), model: model.to_owned(), also: None })
             } else {
                 field.warn(format!("left out: no key of {name} may be used for {model}"));
                 None

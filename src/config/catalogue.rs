@@ -15,6 +15,7 @@ pub(super) const TEXT: &str = include_str!("../../conf/providers.yaml");
 const ROW: &[&str] = &[
     "aliases",
     "dialect",
+    "also",
     "base_url",
     "base_url_example",
     "auth",
@@ -40,6 +41,8 @@ pub(super) struct Row {
     pub(super) aliases: Vec<String>,
     /// The wire format's name; perhaps of one that is not implemented.
     pub(super) dialect: String,
+    /// Other wire formats that it speaks at the same address, to clients of which it is passed what they wrote.
+    pub(super) also: Vec<&'static dyn Dialect>,
     /// Where it is; `None` where every customer has an address of their own.
     pub(super) base_url: Option<String>,
     /// What such an address looks like.
@@ -71,6 +74,12 @@ pub(super) struct ExceptionRow {
 /// Every row.
 pub(super) fn rows() -> &'static [Row] {
     &ROWS
+}
+
+/// The row that stands for providers of a dialect which the catalogue does not know: the first of those that speak it.
+pub(super) fn speaking(dialect: &str) -> Option<&'static Row> {
+    let also = |row: &&Row| row.also.iter().any(|other| other.name() == dialect);
+    rows().iter().find(|row| row.dialect == dialect).or_else(|| rows().iter().find(also))
 }
 
 /// Finds a row by name or alias.
@@ -133,6 +142,7 @@ fn row(name: &str, field: &Field<'_>) -> Option<Row> {
         name: name.to_owned(),
         aliases: texts(&section, "aliases"),
         dialect: section.require("dialect")?.text()?.to_owned(),
+        also: section.get("also").map_or(Some(Vec::new()), |field| dialects(&field))?,
         base_url,
         base_url_example: text(&section, "base_url_example"),
         auth: text(&section, "auth").unwrap_or_else(|| "bearer".to_owned()),
@@ -143,6 +153,16 @@ fn row(name: &str, field: &Field<'_>) -> Option<Row> {
         account_path: text(&section, "account_path"),
         exceptions: section.get("exceptions").map(|field| exceptions(&field)).unwrap_or_default(),
     })
+}
+
+/// A list of dialects by their names.
+pub(super) fn dialects(field: &Field<'_>) -> Option<Vec<&'static dyn Dialect>> {
+    let items = field.items()?;
+    let found = items.iter().map(|item| {
+        let name = item.text()?;
+        dialect::by_name(name).or_else(|| item.fail(format!("no dialect \"{}\"", super::value::shown(name))))
+    });
+    found.collect()
 }
 
 fn exceptions(field: &Field<'_>) -> Vec<ExceptionRow> {

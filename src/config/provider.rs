@@ -20,6 +20,7 @@ const PROVIDER: &[&str] = &[
     "keys",
     "base_url",
     "dialect",
+    "also",
     "project",
     "location",
     "concurrency_and_buffer_size",
@@ -114,7 +115,7 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
     let Some((row, dialect)) = dialect_of(name, field, written.as_ref(), known, url.is_some())? else {
         return Some(Entry::Inactive);
     };
-    let default_url = default_endpoint(known.filter(|known| known.dialect == row.dialect));
+    let default_url = default_endpoint(known.filter(|known| known.name == row.name));
     let version_path = default_url.clone().or_else(|| default_endpoint(Some(row))).map(|endpoint| endpoint.path).unwrap_or_default();
     let transport = Transport::read(&section, &scope.vault)?;
     let over = |endpoint| Arc::new(Endpoint { transport: transport.clone(), ..endpoint });
@@ -133,6 +134,13 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
     if let Some(urls) = section.get("image_urls").and_then(|field| field.boolean()) {
         surface.image_urls = urls;
     }
+    // One that is told its dialect speaks no other, unless it says so.
+    let also = match section.get("also") {
+        Some(field) => catalogue::dialects(&field)?,
+        None if written.is_some() => Vec::new(),
+        None => row.also.clone(),
+    };
+    let also = also.into_iter().map(|dialect| Speech { dialect, surface: surface.clone(), call: None }).collect();
     let network = scope.network.read(section.get("network"));
     let concurrency = network::concurrency(&section);
     let optional = row.auth() == Auth::None || url.is_some();
@@ -142,6 +150,7 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
         name: name.to_owned(),
         index: 0,
         speech: Speech { dialect, surface, call: None },
+        also,
         exceptions: row.exceptions(),
         auth: if anonymous { Auth::None } else { keyed(row.auth()) },
         headers: row.headers(),
@@ -183,8 +192,8 @@ fn dialect_of(
     if known.is_none() && !has_url {
         return unknown(name, field, has_url);
     }
-    // A dialect's first provider in the catalogue bears its name, and stands for those the catalogue does not know.
-    let row = known.filter(|row| row.dialect == asked).or_else(|| catalogue::find(asked));
+    let speaks = |row: &&Row| row.dialect == asked || row.also.iter().any(|dialect| dialect.name() == asked);
+    let row = known.filter(speaks).or_else(|| catalogue::speaking(asked));
     Some(row.map(|row| (row, dialect)))
 }
 

@@ -48,7 +48,7 @@ impl Snapshot {
             None => self.owner(asked).map(|provider| (provider, asked)),
         };
         match found {
-            Some((provider, model)) => Resolution::Candidate(Candidate { provider: provider.clone(), model: model.to_owned() }),
+            Some((provider, model)) => Resolution::Candidate(Candidate { provider: provider.clone(), model: model.to_owned(), also: None }),
             None => Resolution::Unknown { known: self.known() },
         }
     }

@@ -125,6 +125,8 @@ pub struct Candidate {
     pub provider: Arc<Provider>,
     /// Its name there.
     pub model: String,
+    /// Which of [`Provider::also`] it is spoken to in; `None` is the usual way.
+    pub also: Option<usize>,
 }
 
 /// A named route.
@@ -145,6 +147,8 @@ pub struct Provider {
     pub index: usize,
     /// How it is spoken to about most models; [`Provider::speaks`] knows of which.
     pub speech: Speech,
+    /// How else it is spoken to about those: in another dialect, at the same address.
+    pub also: Vec<Speech>,
     /// How about others: Claude on Vertex.
     pub exceptions: Vec<Exception>,
     /// How a credential is put on a request.

@@ -18,7 +18,19 @@ impl Candidate {
     /// How it is spoken to.
     #[must_use]
     pub fn speech(&self) -> &Speech {
-        self.provider.speaks(&self.model)
+        let also = self.also.and_then(|also| self.provider.also.get(also));
+        also.unwrap_or_else(|| self.provider.speaks(&self.model))
+    }
+
+    /// The same, spoken to in the dialect of a client where the provider speaks that too, so that nothing need be translated.
+    #[must_use]
+    pub fn in_dialect(self, name: &str) -> Self {
+        let usual = self.provider.speaks(&self.model);
+        if usual.dialect.name() == name || self.provider.exceptions.iter().any(|other| self.model.starts_with(other.models)) {
+            return self;
+        }
+        let also = self.provider.also.iter().position(|speech| speech.dialect.name() == name);
+        Self { also, ..self }
     }
 }
 

@@ -136,7 +136,10 @@ async fn stream(
     let seen = &pump.seen;
     context.outcome.hear(Said { usage: seen.usage, model: seen.model.clone(), finish: seen.finish.map(FinishReason::as_str) });
     context.outcome.chunks = seen.chunks;
-    context.outcome.losses.extend(seen.losses.iter().cloned());
+    // What passed untouched lost nothing.
+    if !pump.is_untouched() {
+        context.outcome.losses.extend(seen.losses.iter().cloned());
+    }
     match relayed {
         Relayed::ClientGone => return Ok(End::ClientGone),
         Relayed::Broken => {

@@ -1,6 +1,7 @@
 //! What a request is for, and in which dialect it asks: by its path and method.
 
 use heliostat_filters::dialect::openai::OpenAi;
+use heliostat_filters::dialect::responses::Responses;
 use heliostat_filters::dialect::{Address, Anthropic, CLIENTS, Client, Kind};
 use http::Method;
 use pingora::http::RequestHeader;
@@ -39,6 +40,8 @@ pub struct Called {
 const ENDPOINTS: &[(&str, Method, Ask)] = &[
     ("/v1/chat/completions", Method::POST, call(&OpenAi, Kind::Chat)),
     ("/chat/completions", Method::POST, call(&OpenAi, Kind::Chat)),
+    ("/v1/responses", Method::POST, call(&Responses, Kind::Chat)),
+    ("/responses", Method::POST, call(&Responses, Kind::Chat)),
     ("/v1/embeddings", Method::POST, call(&OpenAi, Kind::Embeddings)),
     ("/embeddings", Method::POST, call(&OpenAi, Kind::Embeddings)),
     ("/v1/messages", Method::POST, call(&Anthropic, Kind::Chat)),
@@ -117,7 +120,7 @@ pub fn find(head: &RequestHeader, snapshot: &Snapshot) -> Result<Ask, Problem> {
         None => true,
         // A configured provider of that name has a list of its own, and each dialect its own calls.
         Some(home) => ask.client().is_some_and(|client| match ask {
-            Ask::Call(_) => client.name() == home.name(),
+            Ask::Call(_) => client.home() == home.home(),
             _ => snapshot.provider(home.name()).is_none(),
         }),
     };
@@ -138,7 +141,7 @@ pub fn find(head: &RequestHeader, snapshot: &Snapshot) -> Result<Ask, Problem> {
 /// The dialect whose name leads the path, and what follows it.
 fn split_home(path: &str) -> (Option<&'static dyn Client>, &str) {
     let named = CLIENTS.iter().find_map(|client| {
-        let rest = path.strip_prefix('/')?.strip_prefix(client.name())?;
+        let rest = path.strip_prefix('/')?.strip_prefix(client.home())?;
         rest.starts_with('/').then_some((Some(*client), rest))
     });
     named.unwrap_or((None, path))
@@ -158,7 +161,7 @@ fn model(head: &RequestHeader, bare: &str) -> Option<Ask> {
 fn unknown(head: &RequestHeader, path: &str) -> Problem {
     let path = super::redact::cut(path, 128);
     let message = format!(
-        "Unknown request URL: {} {path}. The gateway serves /v1/chat/completions, /v1/messages, /v1/embeddings and /v1/models, and a \
+        "Unknown request URL: {} {path}. The gateway serves /v1/chat/completions, /v1/responses, /v1/messages, /v1/embeddings and /v1/models, and a \
          configured provider's own API below /{{its name}}/.",
         head.method
     );

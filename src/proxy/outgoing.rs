@@ -6,11 +6,15 @@ use super::propagate::Carried;
 use crate::config::{Auth, Candidate, Credential, Secret};
 
 /// Client headers that go upstream where client and provider speak the same dialect: which, and what.
-static FORWARDED: [(&str, HeaderName); 7] = [
+static FORWARDED: [(&str, HeaderName); 11] = [
     ("openai", HeaderName::from_static("openai-organization")),
     ("openai", HeaderName::from_static("openai-project")),
     ("openai", HeaderName::from_static("openai-beta")),
     ("openai", HeaderName::from_static("idempotency-key")),
+    ("responses", HeaderName::from_static("openai-organization")),
+    ("responses", HeaderName::from_static("openai-project")),
+    ("responses", HeaderName::from_static("openai-beta")),
+    ("responses", HeaderName::from_static("idempotency-key")),
     ("anthropic", HeaderName::from_static("anthropic-version")),
     ("anthropic", HeaderName::from_static("anthropic-beta")),
     ("anthropic", HeaderName::from_static("idempotency-key")),

@@ -70,11 +70,12 @@ fn candidates(
         None => of_route.unwrap_or_else(|| snapshot.fallbacks_for(&primary)),
     };
     let fallbacks: Vec<_> = fallbacks.into_iter().filter(|fallback| operation.may_stand_in(&primary, fallback)).collect();
-    let mut candidates = vec![primary];
+    let spoken = |candidate: Candidate| if operation.is_chat() { candidate.in_dialect(operation.client.name()) } else { candidate };
+    let mut candidates = vec![spoken(primary)];
     for fallback in fallbacks {
         let known = |candidate: &Candidate| candidate.provider.index == fallback.provider.index && candidate.model == fallback.model;
         if !candidates.iter().any(known) {
-            candidates.push(fallback);
+            candidates.push(spoken(fallback));
         }
     }
     Ok(candidates)

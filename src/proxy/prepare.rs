@@ -71,6 +71,7 @@ impl<'a> Translator<'a> {
             Kind::Chat | Kind::CountTokens => {
                 let pivot = self.pivot.get_or_insert_with(|| operation.client.read(document, address)).as_ref().map_err(Clone::clone)?;
                 self.call.asked.clone_into(&mut reply.model);
+                reply.echo = operation.client.echo(document);
                 reply.prompt_tokens = operation.estimate(document);
                 reply.legacy_functions = pivot.legacy_functions;
                 reply.include_usage = pivot.include_usage;

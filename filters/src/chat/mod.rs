@@ -15,7 +15,7 @@ mod shape;
 pub(crate) use event::CHOICES_MAX;
 pub use event::{StreamEvent, StreamReader, StreamWriter};
 pub use form::{Arguments, MediaSource, Schema, Thinking, Word};
-pub(crate) use read::field;
+pub(crate) use read::{field, neutral, tool_choice};
 
 pub use peek::{FallbackRef, fallbacks, image_views, linked_views, model, wants_stream};
 pub use reply::{Choice, FinishReason, Glance, Reasoning, Reply, ReplyContext, ReplyImage, ReplyToolCall};

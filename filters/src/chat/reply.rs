@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+
 use crate::json::Literal;
 use crate::loss::Loss;
 use crate::usage::Usage;
@@ -21,6 +23,10 @@ pub struct ReplyContext {
     pub legacy_functions: bool,
     /// Streams: end with a usage chunk.
     pub include_usage: bool,
+    /// Members of the request that the reply repeats, as JSON members without braces ([`Client::echo`]).
+    ///
+    /// [`Client::echo`]: crate::dialect::Client::echo
+    pub echo: Bytes,
 }
 
 /// A reply, as a chat completion has it.

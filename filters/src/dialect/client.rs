@@ -65,6 +65,11 @@ pub trait Client: Dialect {
     /// What the scan of a chat body records; members named there may stand only once.
     fn shape(&self) -> &'static Shape;
 
+    /// What leads the paths of its vendor's API: `/openai/v1/responses`.
+    fn home(&self) -> &'static str {
+        self.name()
+    }
+
     /// What a path that is not fixed asks for: `/v1beta/models/{model}:generateContent`. Fixed paths are the gateway's table.
     fn address(&self, path: &str) -> Option<(Kind, Address)> {
         let _ = path;
@@ -107,6 +112,12 @@ pub trait Client: Dialect {
     /// Writes a count of tokens; nothing, in dialects that do not ask for one.
     fn write_count(&self, tokens: u64) -> Bytes {
         let _ = tokens;
+        Bytes::new()
+    }
+
+    /// The members of a request that its reply repeats, without braces.
+    fn echo(&self, document: &Document) -> Bytes {
+        let _ = document;
         Bytes::new()
     }
 

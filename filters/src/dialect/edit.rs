@@ -41,6 +41,11 @@ impl<'d> Edits<'d> {
         self.edits.push((view.range(), New::Inline(head, inline)));
     }
 
+    /// The same in place of a whole member, whose key `head` begins with.
+    pub(super) fn inline_member(&mut self, member: View<'_>, head: String, inline: &'d Inline) {
+        self.edits.extend(member.member_range().map(|range| (range, New::Inline(head, inline))));
+    }
+
     /// JSON text right behind the brace that opens an object.
     pub(super) fn lead(&mut self, object: View<'_>, members: &str) {
         let at = object.range().start + 1;

@@ -7,6 +7,7 @@ mod edit;
 mod gemini;
 pub mod openai;
 mod rename;
+pub mod responses;
 mod segment;
 mod tool_names;
 
@@ -25,10 +26,10 @@ pub use self::client::{Address, Asked, Client, Kind, Model, Written};
 pub use self::segment::encode as encode_segment;
 
 /// Every dialect.
-pub static DIALECTS: &[&dyn Dialect] = &[&openai::OpenAi, &Anthropic, &gemini::Gemini, &cohere::Cohere];
+pub static DIALECTS: &[&dyn Dialect] = &[&openai::OpenAi, &responses::Responses, &Anthropic, &gemini::Gemini, &cohere::Cohere];
 
 /// Those that clients speak.
-pub static CLIENTS: &[&dyn Client] = &[&openai::OpenAi, &Anthropic];
+pub static CLIENTS: &[&dyn Client] = &[&openai::OpenAi, &responses::Responses, &Anthropic];
 
 /// Finds a dialect by its configured name.
 #[must_use]

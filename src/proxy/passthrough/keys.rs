@@ -195,7 +195,7 @@ impl Keys {
     }
 
     fn record(&self, books: &mut Books<'_>, current: &Current, mark: Mark) {
-        let Candidate { provider, model } = &self.candidate;
+        let Candidate { provider, model, .. } = &self.candidate;
         let dialect = self.candidate.speech().dialect.name();
         let name = provider.credentials.get(current.index).map_or("", |credential| credential.name.as_str());
         let (provider, model, credential) = (provider.name.clone(), model.clone(), name.to_owned());

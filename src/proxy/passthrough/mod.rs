@@ -10,6 +10,7 @@ mod headers;
 mod keys;
 pub mod native;
 mod socket;
+mod stored;
 mod target;
 
 use bytes::Bytes;
@@ -59,7 +60,10 @@ enum Way {
 pub async fn admit(session: &mut Session, context: &mut Context, unknown: Problem) -> Result<Ask, Problem> {
     let live = context.live.clone();
     let uri = &session.req_header().uri;
-    let target = Target::read(uri.path(), uri.query(), &live.snapshot)?.ok_or(unknown)?;
+    let target = match Target::read(uri.path(), uri.query(), &live.snapshot)? {
+        Some(target) => target,
+        None => stored::target(uri.path(), uri.query(), &live.snapshot)?.ok_or(unknown)?,
+    };
     context.dialect = target.provider.speaks(target.model().unwrap_or_default()).dialect;
     context.endpoint = Ask::PassThrough.name();
     let headers = &session.req_header().headers;
@@ -81,7 +85,7 @@ pub async fn admit(session: &mut Session, context: &mut Context, unknown: Proble
     }
     context.outcome.asked_model = model.chars().take(256).collect();
     context.outcome.bytes_in = if let Way::Engine(body) = &way { body.len() as u64 } else { 0 };
-    let candidate = Candidate { provider: target.provider.clone(), model };
+    let candidate = Candidate { provider: target.provider.clone(), model, also: None };
     let clocks = plan::clocks(&session.req_header().headers, std::slice::from_ref(&candidate), context.started)?;
     context.pass = Some(Box::new(Pass { target, keys: Keys::new(candidate, clocks), way, permit: None }));
     Ok(Ask::PassThrough)

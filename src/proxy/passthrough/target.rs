@@ -39,12 +39,20 @@ impl Target {
         let Some((name, rest)) = path.strip_prefix('/').and_then(|path| path.split_once('/')) else { return Ok(None) };
         let rest = rest.trim_start_matches('/');
         let Some(provider) = snapshot.provider(name).filter(|_| !OWN.contains(&name) && !rest.is_empty()) else { return Ok(None) };
+        Self::below(provider, rest, query).map(Some)
+    }
+
+    /// What stands at `rest` of a provider.
+    ///
+    /// # Errors
+    /// 400 for a path that steps upwards.
+    pub fn below(provider: &Arc<Provider>, rest: &str, query: Option<&str>) -> Result<Self, Problem> {
         if rest.split('/').any(climbs) {
             let message = "The path leaves the provider's base URL. Send it without `.` and `..` segments, encoded ones included.";
             return Err(Problem::new(400, "invalid_path", message));
         }
         let key = query.and_then(|query| pairs(query).find(|(name, _)| name == "key")).map(|(_, value)| decoded(value));
-        Ok(Some(Self { provider: provider.clone(), rest: rest.to_owned(), query: query.and_then(without_credentials), key }))
+        Ok(Self { provider: provider.clone(), rest: rest.to_owned(), query: query.and_then(without_credentials), key })
     }
 
     /// Path and query at a base URL with this path.

@@ -71,6 +71,7 @@ fn snapshot(keys: &[Written]) -> Snapshot {
         name: "openai".into(),
         index: 0,
         speech: Speech { dialect: by_name("openai").unwrap(), surface: Surface::default(), call: None },
+        also: vec![],
         exceptions: vec![],
         auth: Auth::Bearer,
         headers: vec![],

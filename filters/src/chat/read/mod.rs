@@ -2,7 +2,7 @@
 
 pub(crate) mod field;
 mod message;
-mod neutral;
+pub(crate) mod neutral;
 mod tool;
 
 use crate::json::{Document, Kind, View};
@@ -13,6 +13,7 @@ use super::peek;
 use super::request::{ChatRequest, ResponseFormat};
 use field::{of_kind, rest, string};
 use neutral::{NEUTRAL, is_neutral, same_number};
+pub(crate) use tool::choice as tool_choice;
 
 /// Members that [`read`] takes up by name. All others go to [`ChatRequest::others`], unless they are neutral.
 static KNOWN: &[&str] = &[

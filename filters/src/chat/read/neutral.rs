@@ -4,7 +4,7 @@ use crate::json::{Kind, View};
 
 /// Members of a request and their documented defaults. Source: OpenAI's API specification, `CreateChatCompletionRequest`.
 /// `stream_options` speaks of the reply's form, which the gateway writes itself.
-pub(super) static NEUTRAL: &[(&str, &[&str])] = &[
+pub(crate) static NEUTRAL: &[(&str, &[&str])] = &[
     ("n", &["1"]),
     ("logprobs", &["false"]),
     ("presence_penalty", &["0"]),
@@ -27,7 +27,7 @@ pub(super) static NEUTRAL_IN_MESSAGE: &[(&str, &[&str])] = &[("annotations", &["
 pub(super) static NEUTRAL_IN_IMAGE: &[(&str, &[&str])] = &[("detail", &["\"auto\""])];
 
 /// Whether the member's value is in `table` under its key.
-pub(super) fn is_neutral(member: View<'_>, table: &[(&str, &[&str])]) -> bool {
+pub(crate) fn is_neutral(member: View<'_>, table: &[(&str, &[&str])]) -> bool {
     let Some(key) = member.key() else { return false };
     let values = table.iter().filter(|(name, _)| *name == key).flat_map(|(_, values)| *values);
     values.into_iter().any(|value| same_value(member, value))

@@ -61,7 +61,8 @@ fn function<'a>(function: View<'a>, view: View<'a>) -> Result<Tool<'a>, Refusal>
     })
 }
 
-fn choice<'a>(root: View<'a>, key: &str) -> Result<ToolChoice<'a>, Refusal> {
+/// The choice that stands at `key`.
+pub(crate) fn choice<'a>(root: View<'a>, key: &str) -> Result<ToolChoice<'a>, Refusal> {
     match root.present(key) {
         None => Ok(ToolChoice::Unset),
         Some(view) if view.kind() == Kind::String => word(view),

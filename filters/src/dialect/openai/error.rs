@@ -59,7 +59,7 @@ pub fn error_type(kind: FaultKind) -> &'static str {
     }
 }
 
-fn default_code(kind: FaultKind) -> Option<&'static str> {
+pub(in crate::dialect) fn default_code(kind: FaultKind) -> Option<&'static str> {
     match kind {
         FaultKind::ContextLength => Some("context_length_exceeded"),
         FaultKind::ContentPolicy => Some("content_policy_violation"),
@@ -155,8 +155,8 @@ impl<'a> Said<'a> {
     fn status(&self) -> u16 {
         let words = [self.code.as_deref(), self.kind.as_deref()];
         let numbers = words.iter().flatten().filter_map(|word| word.parse().ok()).chain(self.status_code);
-        let by_word = words.iter().flatten().find_map(|word| STATUSES.iter().find(|(known, _)| known == word));
-        numbers.into_iter().find(|status| (400..600).contains(status)).or(by_word.map(|(_, status)| *status)).unwrap_or(502)
+        let by_word = words.iter().flatten().find_map(|word| status_of(word));
+        numbers.into_iter().find(|status| (400..600).contains(status)).or(by_word).unwrap_or(502)
     }
 }
 
@@ -182,6 +182,11 @@ static STATUSES: &[(&str, u16)] = &[
     ("overloaded", 529),
     ("overloaded_error", 529),
 ];
+
+/// The status that an error of this code or type has outside streams.
+pub(in crate::dialect) fn status_of(word: &str) -> Option<u16> {
+    STATUSES.iter().find(|(known, _)| *known == word).map(|(_, status)| *status)
+}
 
 /// Google's OpenAI surface wraps its error in an array.
 fn first_element(body: &str) -> Result<Wire<'_>, serde_json::Error> {

@@ -127,6 +127,7 @@ fn audio(writer: &mut Writer<'_>, data: View<'_>, format: &Word<'_>) {
     out.key("data").view(data).key("format").string(&format.text).end_object().end_object();
 }
 
-fn data_uri(out: &mut crate::json::Splice, inline: &Inline) {
+/// A data URI around the base64 as it stands.
+pub(in crate::dialect) fn data_uri(out: &mut crate::json::Splice, inline: &Inline) {
     out.raw("\"data:").raw(&inline.media_type).raw(";base64,").kept(inline.base64.clone()).raw("\"");
 }

@@ -34,6 +34,12 @@ pub use rewrite::rewrite;
 pub use stream::ChunkWriter;
 pub use tail::Tail;
 
+pub(super) use error::{default_code, status_of};
+pub(super) use media::data_uri;
+pub(super) use models::{Model, of as model};
+pub(super) use strict::compiles;
+pub(super) use wire::{literal, string};
+
 /// The dialect.
 #[derive(Debug)]
 pub struct OpenAi;

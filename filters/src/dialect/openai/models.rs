@@ -5,25 +5,25 @@
 
 /// What a model accepts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Model {
+pub(in crate::dialect) struct Model {
     /// What the model's name begins with, behind the last slash; the first row that fits counts.
-    pub(super) prefix: &'static str,
+    pub(in crate::dialect) prefix: &'static str,
     /// The most tokens of an answer it takes; `None` where that is not known.
-    pub(super) max_output_tokens: Option<u64>,
+    pub(in crate::dialect) max_output_tokens: Option<u64>,
     /// It reasons: these efforts it takes, least first. It then takes no sampling, no penalties, no stop sequences.
-    pub(super) efforts: &'static [&'static str],
+    pub(in crate::dialect) efforts: &'static [&'static str],
     /// One of OpenAI's own: the limit is `max_completion_tokens`, instructions of reasoning models are the developer's.
-    pub(super) own: bool,
+    pub(in crate::dialect) own: bool,
 }
 
 impl Model {
     /// Whether it takes sampling parameters and stop sequences.
-    pub(super) fn samples(&self) -> bool {
+    pub(in crate::dialect) fn samples(&self) -> bool {
         !self.own || self.efforts.is_empty()
     }
 
     /// The effort it takes that is nearest to `asked`: the same, else the next one below, else its least. `None` if it takes none.
-    pub(super) fn effort(&self, asked: &str) -> Option<&'static str> {
+    pub(in crate::dialect) fn effort(&self, asked: &str) -> Option<&'static str> {
         let rank = |word: &str| EFFORTS.iter().position(|known| *known == word);
         let wanted = rank(asked)?;
         if wanted == 0 {
@@ -39,7 +39,7 @@ impl Model {
 static EFFORTS: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 
 /// The row of a model at a provider.
-pub(super) fn of(model: &str) -> &'static Model {
+pub(in crate::dialect) fn of(model: &str) -> &'static Model {
     let name = model.rsplit('/').next().unwrap_or(model).to_ascii_lowercase();
     MODELS.iter().find(|row| name.starts_with(row.prefix)).unwrap_or(&UNKNOWN)
 }

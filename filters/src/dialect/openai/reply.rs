@@ -63,6 +63,9 @@ pub(super) fn restore(sent: &mut Cow<'_, str>, names: &Names) {
 fn read_choice<'a>(choice: wire::Choice<'a>, losses: &mut Vec<Loss>) -> Choice<'a> {
     let index = choice.index.unwrap_or_default();
     let mut said = choice.message.or(choice.delta).unwrap_or_default();
+    if choice.logprobs.is_some_and(|told| told.get() != "null") {
+        losses.push(Loss { path: format!("choices[{index}].logprobs").into(), kind: LossKind::Dropped });
+    }
     let mut lost = |member: &str| {
         losses.push(Loss { path: format!("choices[{index}].message.{member}").into(), kind: LossKind::Dropped });
     };
@@ -70,6 +73,9 @@ fn read_choice<'a>(choice: wire::Choice<'a>, losses: &mut Vec<Loss>) -> Choice<'
     let read: Vec<_> = images.iter().filter_map(read_image).collect();
     if read.len() < images.len() {
         lost("images");
+    }
+    if said.cites() {
+        lost("annotations");
     }
     if said.audio.is_some() {
         lost("audio");

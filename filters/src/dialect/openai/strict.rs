@@ -33,7 +33,7 @@ static REFUSED: &[&str] = &[
 struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// Whether the schema may be held to strictly as it stands.
-pub(super) fn compiles(schema: &str) -> bool {
+pub(in crate::dialect) fn compiles(schema: &str) -> bool {
     serde_json::from_str::<Members<'_>>(schema).is_ok_and(|root| root.is("type", "\"object\"") && root.compiles())
 }
 

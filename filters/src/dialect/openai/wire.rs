@@ -73,6 +73,8 @@ pub(super) struct Choice<'a> {
     pub(super) delta: Option<Said<'a>>,
     #[serde(borrow)]
     pub(super) finish_reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) logprobs: Option<&'a RawValue>,
 }
 
 /// A message, or a piece of one.
@@ -97,6 +99,8 @@ pub(super) struct Said<'a> {
     pub(super) audio: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) images: Option<Vec<Image<'a>>>,
+    #[serde(borrow)]
+    annotations: Option<&'a RawValue>,
 }
 
 /// One of a content array, or of `reasoning_details`: a table of all the names a text goes by.
@@ -203,6 +207,11 @@ fn says_error(error: Option<&RawValue>, object: Option<&RawValue>) -> bool {
 }
 
 impl<'a> Said<'a> {
+    /// Whether it cites anything.
+    pub(super) fn cites(&self) -> bool {
+        self.annotations.is_some_and(|list| list.get().strip_prefix('[').is_some_and(|rest| !rest.trim_start().starts_with(']')))
+    }
+
     /// The content in order, thinking parts told apart.
     pub(super) fn content(&self) -> Vec<Piece<'a>> {
         let Some(content) = self.content else { return Vec::new() };
@@ -360,12 +369,12 @@ fn parts(raw: &RawValue) -> Vec<Part<'_>> {
 }
 
 /// A string as a literal.
-pub(super) fn literal(raw: &RawValue) -> Option<Literal<'_>> {
+pub(in crate::dialect) fn literal(raw: &RawValue) -> Option<Literal<'_>> {
     Literal::raw(raw.get())
 }
 
 /// A string's text, borrowed where it has no escapes.
-pub(super) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+pub(in crate::dialect) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') { Some(literal(raw)?.text().into_owned().into()) } else { Some(inner.into()) }
 }

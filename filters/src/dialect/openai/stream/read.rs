@@ -152,6 +152,9 @@ impl Reader {
             let message = format!("the upstream's stream has more than {CHOICES_MAX} choices");
             return self.fail(Fault::new(502, None, &message), report);
         }
+        if choice.logprobs.is_some_and(|told| told.get() != "null") {
+            report(StreamEvent::Lost(Loss { path: format!("choices[{index}].logprobs").into(), kind: LossKind::Dropped }));
+        }
         let whole = choice.message.filter(|_| known.is_none() && choice.delta.is_none());
         if let Some(said) = choice.delta.or(whole) {
             self.said(index, said, report);
@@ -172,6 +175,10 @@ impl Reader {
 
     fn said<'a>(&mut self, choice: u32, mut said: Said<'a>, report: &mut dyn FnMut(StreamEvent<'a>)) {
         reasoning(choice, &said, report);
+        if said.cites() {
+            let path = format!("choices[{choice}].delta.annotations").into();
+            report(StreamEvent::Lost(Loss { path, kind: LossKind::Dropped }));
+        }
         for piece in said.content() {
             match piece {
                 Piece::Text(text) if !text.is_empty() => report(StreamEvent::Text { choice, text }),

@@ -65,12 +65,12 @@ fn instructions(route: Route, scenario: &Scenario, requests: usize) -> Result<u6
 }
 
 /// The command that counts the instructions of the command after it.
-fn valgrind(counts: &Path) -> Vec<String> {
+pub fn valgrind(counts: &Path) -> Vec<String> {
     let file = format!("--callgrind-out-file={}", counts.display());
     ["valgrind", "--tool=callgrind", "--quiet", &file].map(str::to_owned).into()
 }
 
-fn total(counts: &Path) -> Result<u64, Box<dyn Error + Send + Sync>> {
+pub fn total(counts: &Path) -> Result<u64, Box<dyn Error + Send + Sync>> {
     let text = fs::read_to_string(counts)?;
     let total = text.lines().find_map(|line| line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:")));
     Ok(total.ok_or("callgrind wrote no total")?.trim().parse()?)

@@ -5,6 +5,7 @@
 //! process of its own, gateways with one worker thread. Figures are ratios against the pass-through of the same run: the machine may
 //! be busy, but it is equally busy for all.
 
+mod collectors;
 mod instructions;
 mod load;
 mod passthrough;
@@ -41,6 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         ["upstream", listen] => upstream::serve(listen.parse()?),
         ["passthrough", listen, upstream] => passthrough::serve(listen.parse()?, upstream.parse()?),
         ["instructions"] => instructions::run(),
+        ["collectors"] => collectors::run(),
         ["streams"] => streams(),
         filter => compare(filter.first().copied().unwrap_or_default()),
     }

@@ -1,7 +1,7 @@
 //! The processes under measurement.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ impl Processes {
     pub fn start() -> io::Result<Self> {
         let upstream = Process::upstream()?;
         let passthrough = Process::passthrough(upstream.address, &[])?;
-        let gateway = Process::gateway(upstream.address, &[])?;
+        let gateway = Process::gateway(upstream.address, &[], "")?;
         Ok(Self { upstream, passthrough, gateway })
     }
 
@@ -55,7 +55,7 @@ impl Process {
 
     /// The process that a route to `upstream` goes through, run by the command `under`.
     pub fn on_the_way(route: Route, upstream: SocketAddr, under: &[String]) -> io::Result<Self> {
-        if route == Route::PassThrough { Self::passthrough(upstream, under) } else { Self::gateway(upstream, under) }
+        if route == Route::PassThrough { Self::passthrough(upstream, under) } else { Self::gateway(upstream, under, "") }
     }
 
     fn passthrough(upstream: SocketAddr, under: &[String]) -> io::Result<Self> {
@@ -63,13 +63,15 @@ impl Process {
         Self::spawn(&own()?, &["passthrough", &address.to_string(), &upstream.to_string()], address, under)
     }
 
-    fn gateway(upstream: SocketAddr, under: &[String]) -> io::Result<Self> {
+    /// The gateway, with more lines in its configuration.
+    pub fn gateway(upstream: SocketAddr, under: &[String], more: &str) -> io::Result<Self> {
         let (address, admin) = (free()?, free()?);
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("heliostat.yaml").display().to_string();
-        fs::write(&config, configuration(address, admin, upstream))?;
+        fs::write(&config, configuration(address, admin, upstream) + more)?;
         let mut process = Self::spawn(env!("CARGO_BIN_EXE_heliostat"), &["run", "--config", &config], address, under)?;
         process.folder = Some(folder);
+        wait_until_it_is_ready(address)?;
         Ok(process)
     }
 
@@ -142,6 +144,23 @@ fn wait_until_it_listens(address: SocketAddr) -> io::Result<()> {
             Ok(_) => return Ok(()),
             Err(error) if began.elapsed() > PATIENCE => return Err(error),
             Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// The gateway tries its addresses before it listens: a first connection may meet the trial.
+fn wait_until_it_is_ready(address: SocketAddr) -> io::Result<()> {
+    let began = Instant::now();
+    loop {
+        let mut answer = [0; 12];
+        let asked = TcpStream::connect(address).and_then(|mut stream| {
+            stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+            stream.read_exact(&mut answer)
+        });
+        match asked {
+            Ok(()) if answer == *b"HTTP/1.1 200" => return Ok(()),
+            _ if began.elapsed() > PATIENCE => return Err(io::ErrorKind::TimedOut.into()),
+            _ => std::thread::sleep(Duration::from_millis(20)),
         }
     }
 }

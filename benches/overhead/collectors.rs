@@ -1,0 +1,114 @@
+//! What a collector's troubles cost a request: nothing. Instructions of the thread that serves requests, counted by callgrind while the
+//! collector takes spans, is not there, never answers, or answers errors. `.ci/extended` gates on it.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use super::load;
+use super::process::Process;
+use super::scenario::SCENARIOS;
+use super::{Route, instructions};
+
+/// Requests of the short run and of the long one; the difference counts.
+const FEW: usize = 50;
+const MANY: usize = 450;
+/// The gate: so far from what a request costs with a collector that takes its spans.
+const TOLERANCE: f64 = 0.01;
+
+/// What a collector does with a batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Takes,
+    Gone,
+    Silent,
+    Fails,
+}
+
+const MANNERS: [(Manner, &str); 4] =
+    [(Manner::Takes, "takes spans"), (Manner::Gone, "is not there"), (Manner::Silent, "never answers"), (Manner::Fails, "answers 503")];
+
+/// Counts, prints, and fails where a collector's trouble is felt.
+pub fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "| the collector | instructions a request, on its thread | against one that takes spans |\n|---|---|---|")?;
+    let (mut yardstick, mut passed) = (None, true);
+    for (manner, name) in MANNERS {
+        let counted = count(manner)?;
+        let off = counted / *yardstick.get_or_insert(counted) - 1.0;
+        passed &= off.abs() <= TOLERANCE;
+        writeln!(out, "| {name} | {counted:.0} | {:+.2} % |", off * 100.0)?;
+    }
+    if passed { Ok(()) } else { Err("a request feels what its collector does".into()) }
+}
+
+fn count(manner: Manner) -> Result<f64, Box<dyn Error + Send + Sync>> {
+    let (few, many) = (threads(manner, FEW)?, threads(manner, MANY)?);
+    // Threads begin in the same order: the one that serves requests is the one that grew most.
+    let grown = many.iter().map(|(thread, count)| count.saturating_sub(few.get(thread).copied().unwrap_or_default()));
+    Ok(grown.max().unwrap_or_default() as f64 / (MANY - FEW) as f64)
+}
+
+/// Instructions of each thread while so many requests are served.
+fn threads(manner: Manner, requests: usize) -> Result<HashMap<u64, u64>, Box<dyn Error + Send + Sync>> {
+    let scenario = SCENARIOS.first().ok_or("no scenario")?;
+    let folder = tempfile::tempdir()?;
+    let counts = folder.path().join("callgrind.out");
+    let (upstream, collector) = (Process::upstream()?, collector(manner)?);
+    let observability = format!("observability: {{ otel_endpoint: 'http://{collector}', otel_timeout_ms: 1000, otel_batch_ms: 200 }}\n");
+    let mut under = instructions::valgrind(&counts);
+    under.push("--separate-threads=yes".to_owned());
+    let process = Process::gateway(upstream.address, &under, &observability)?;
+    load::run(process.address, &scenario.request(Route::SameDialect), 1, requests)?;
+    process.interrupt()?;
+    by_thread(folder.path())
+}
+
+/// Callgrind writes a file for each thread: `callgrind.out-02`.
+fn by_thread(folder: &Path) -> Result<HashMap<u64, u64>, Box<dyn Error + Send + Sync>> {
+    let mut threads = HashMap::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let thread = path.to_string_lossy().rsplit_once('-').and_then(|(_, number)| number.parse().ok());
+        if let Some(thread) = thread {
+            threads.insert(thread, instructions::total(&path)?);
+        }
+    }
+    if threads.is_empty() { Err("callgrind wrote nothing".into()) } else { Ok(threads) }
+}
+
+/// A collector in this process, which callgrind does not watch.
+fn collector(manner: Manner) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    if manner != Manner::Gone {
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                std::thread::spawn(move || serve(stream, manner));
+            }
+        });
+    }
+    Ok(address)
+}
+
+/// Whatever comes is a batch, or a part of one: an answer goes out when nothing more has come for a moment.
+fn serve(mut stream: TcpStream, manner: Manner) -> io::Result<()> {
+    let answer: &[u8] = match manner {
+        Manner::Fails => b"HTTP/1.1 503 Unavailable\r\ncontent-length: 0\r\n\r\n",
+        _ => b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+    };
+    let mut buffer = [0; 1 << 16];
+    while stream.read(&mut buffer)? > 0 {
+        stream.set_read_timeout(Some(Duration::from_millis(20)))?;
+        while matches!(stream.read(&mut buffer), Ok(count) if count > 0) {}
+        stream.set_read_timeout(None)?;
+        if manner != Manner::Silent {
+            stream.write_all(answer)?;
+        }
+    }
+    Ok(())
+}

@@ -330,3 +330,36 @@ async fn a_reload_changes_where_spans_go() {
         assert_eq!(collector::text(trace.request(), "heliostat.provider"), Some("openai"));
     }
 }
+
+#[tokio::test]
+async fn what_is_said_is_told_only_where_that_is_wanted() {
+    let secret = "sk-proj-0123456789abcdefghij";
+    let body = |model: &str| {
+        let image = json!({"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{}", sample::PNG)}});
+        let text = json!({"type": "text", "text": format!("my key is {secret} {}", "x".repeat(600))});
+        json!({"model": model, "messages": [{"role": "user", "content": [image, text]}, {"role": "user", "content": "beyond"}]})
+    };
+    let quiet = Observed::start(Otlp::Http, "").await;
+    let reply = quiet.gateway.chat(&body(CLAUDE)).await;
+    let trace = quiet.collector.trace(reply.expect(200).header("x-request-id")).await;
+    assert!(trace.spans.iter().all(|span| text(span, "gen_ai.input.messages").is_none() && text(span, "gen_ai.output.messages").is_none()));
+
+    let observed = Observed::start(Otlp::Http, ", content: { capture: true, max_bytes: 300 }").await;
+    observed.openai.always(reply::events(openai_stream(&["so ", "said"])));
+    let reply = observed.gateway.chat(&body(CLAUDE)).await;
+    let mut stream = observed.gateway.stream(&with(body(GPT), json!({"stream": true}))).await;
+    stream.rest().await;
+    for (id, answer) in
+        [(reply.expect(200).header("x-request-id"), "from claude"), (stream.head.header("x-request-id").unwrap(), "so said")]
+    {
+        let trace = observed.collector.trace(id).await;
+        let prompt = text(trace.request(), "gen_ai.input.messages").unwrap();
+        let said: Value = serde_json::from_str(prompt).unwrap();
+        assert!(prompt.len() < 600 && !prompt.contains(secret) && !prompt.contains("beyond") && !prompt.contains("base64"), "{prompt}");
+        assert_eq!((&said[0]["role"], &said[0]["parts"][0]["type"]), (&json!("user"), &json!("blob")));
+        assert!(said[0]["parts"][1]["content"].as_str().unwrap().starts_with("my key is [redacted] xxx"), "{prompt}");
+        let reply: Value = serde_json::from_str(text(trace.request(), "gen_ai.output.messages").unwrap()).unwrap();
+        assert_eq!(reply[0]["parts"][0], json!({"type": "text", "content": answer}));
+    }
+    assert!(!observed.gateway.log().contains(secret) && !observed.gateway.log().contains("so said"));
+}

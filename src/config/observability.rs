@@ -90,11 +90,19 @@ impl Observability {
         let traces = traces::traces(section.as_ref(), vault, root).map(Arc::new);
         let Some(section) = section else { return Self { traces, ..Self::default() } };
         let aliases = section.get("metric_aliases").and_then(|field| field.items()).unwrap_or_default();
+        let (attributes, content_bytes) = (traces::attributes(&section), traces::content(&section));
+        for key in ["attributes", "content"] {
+            if let (None, Some(field)) = (&traces, section.get(key)) {
+                field.notice("without otel_endpoint there are no spans for it");
+            }
+        }
+        // What nobody is told is not looked for.
+        let is_told = traces.is_some();
         Self {
             metric_aliases: aliases.iter().filter_map(alias_set).collect(),
             prometheus_labels: section.get("prometheus_labels").map(|field| labels(&field)).unwrap_or_default().into(),
-            attributes: traces::attributes(&section).into(),
-            content_bytes: traces::content(&section),
+            attributes: if is_told { attributes.into() } else { Arc::default() },
+            content_bytes: content_bytes.filter(|_| is_told),
             traces,
         }
     }

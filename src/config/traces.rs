@@ -157,9 +157,8 @@ pub(super) fn attributes(section: &Section<'_>) -> Vec<Attribute> {
 /// Reads `content`: how much of prompts and replies is captured; `None` is nothing.
 pub(super) fn content(section: &Section<'_>) -> Option<usize> {
     let section = section.get("content")?.section(CONTENT)?;
-    section.field.notice("accepted and not yet active");
     let mut max_bytes = 4_096;
-    section.size("max_bytes", 1..=65_536, &mut max_bytes);
+    section.size("max_bytes", 1..=16_384, &mut max_bytes);
     section.get("capture").and_then(|field| field.boolean()).unwrap_or(false).then_some(max_bytes)
 }
 

@@ -11,6 +11,7 @@ use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
 use pingora_proxy::Session;
 
+use super::content::Excerpt;
 use super::pump::{self, Pump};
 use super::waits::counted;
 use crate::config::{Candidate, Credential, SlowStream, Timeouts};
@@ -107,6 +108,8 @@ pub struct Said {
     pub model: Option<String>,
     /// Why it ended, in OpenAI's words.
     pub finish: Option<&'static str>,
+    /// What it began with, where that is captured.
+    pub reply: Option<Excerpt>,
 }
 
 /// A reply that is no stream.

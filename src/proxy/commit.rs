@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use heliostat_filters::chat::{FinishReason, Glance, ReplyContext};
+use heliostat_filters::chat::{FinishReason, Glance, Reply, ReplyContext};
 use heliostat_filters::dialect::{Client, Kind, Names, Written};
 use heliostat_filters::embeddings::Wanted;
 use heliostat_filters::fault::{Fault, FaultKind};
 use pingora_proxy::Session;
 
 use super::attempt::{self, Ended, Ready, Said, Streaming, Translated, Whole};
+use super::content::Excerpt;
 use super::context::Context;
 use super::failover::End;
 use super::headers;
@@ -38,6 +39,8 @@ pub struct Terms<'a> {
     pub stream: bool,
     /// When the answer must be through.
     pub total: Instant,
+    /// So much of a reply is captured.
+    pub content_bytes: Option<usize>,
 }
 
 /// A last look at a whole reply, and its translation: an error inside a 200, or something that is no reply, is a failed attempt.
@@ -54,12 +57,17 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
         return no_chat(whole, terms);
     }
     let dialect = terms.candidate.speech().dialect;
-    if terms.same_dialect {
+    if terms.same_dialect && terms.content_bytes.is_none() {
         whole.said = said(&dialect.chat_glance(&whole.body, terms.names).map_err(attempt::in_stream)?);
         return Ok(Ready::Whole(whole));
     }
     let reply = dialect.chat_reply(&whole.body, terms.names).map_err(attempt::in_stream)?;
-    let said = said(&reply.glance());
+    let said = Said { reply: terms.content_bytes.map(|max| excerpt(&reply, max)), ..said(&reply.glance()) };
+    if terms.same_dialect {
+        drop(reply);
+        whole.said = said;
+        return Ok(Ready::Whole(whole));
+    }
     if terms.stream {
         return Err(attempt::in_stream(malformed("The provider did not stream its answer.")));
     }
@@ -86,8 +94,16 @@ fn no_chat(mut whole: Whole, terms: Terms<'_>) -> Result<Ready, Ended> {
     })
 }
 
+/// What the first choice begins with.
+fn excerpt(reply: &Reply<'_>, max_bytes: usize) -> Excerpt {
+    let mut excerpt = Excerpt::of(max_bytes);
+    reply.choices.first().into_iter().flat_map(|choice| &choice.text).for_each(|text| excerpt.add(&text.text()));
+    excerpt
+}
+
 fn said(reply: &Glance<'_>) -> Said {
     Said {
+        reply: None,
         usage: reply.usage.unwrap_or_default(),
         model: Some(redact::cut(&reply.model, MODEL_CHARACTERS).to_owned()).filter(|model| !model.is_empty()),
         finish: reply.finish.map(FinishReason::as_str),
@@ -132,9 +148,15 @@ async fn stream(
     clocks: RelayClocks,
 ) -> pingora::Result<End> {
     let writer = client.stream_writer(reply.clone());
-    let (relayed, pump) = relay::stream(session, context, streaming, writer, pool, clocks).await?;
+    let (relayed, mut pump) = relay::stream(session, context, streaming, writer, pool, clocks).await?;
+    let excerpt = pump.seen.excerpt.take();
     let seen = &pump.seen;
-    context.outcome.hear(Said { usage: seen.usage, model: seen.model.clone(), finish: seen.finish.map(FinishReason::as_str) });
+    context.outcome.hear(Said {
+        usage: seen.usage,
+        model: seen.model.clone(),
+        finish: seen.finish.map(FinishReason::as_str),
+        reply: excerpt,
+    });
     context.outcome.chunks = seen.chunks;
     // What passed untouched lost nothing.
     if !pump.is_untouched() {

@@ -116,6 +116,10 @@ pub struct Outcome {
     pub stages: Vec<Stage>,
     /// What `observability.attributes` found so far.
     pub attributes: Vec<(Arc<str>, AttributeValue)>,
+    /// The beginning of the prompt, where that is captured.
+    pub prompt: Option<String>,
+    /// The beginning of the reply, likewise.
+    pub reply: Option<String>,
     /// The model, in the provider's words.
     pub response_model: Option<String>,
     /// Why the model stopped, in OpenAI's words.
@@ -141,6 +145,7 @@ impl Outcome {
         self.usage = said.usage;
         self.response_model = said.model;
         self.finish_reason = said.finish;
+        self.reply = said.reply.and_then(|reply| reply.into_reply(said.finish));
     }
 
     /// Notes that the request waited since `began`.

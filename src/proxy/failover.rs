@@ -364,7 +364,9 @@ impl<'a> Failover<'a> {
             upgrade: false,
             clocks: self.clocks(candidate, began),
         };
-        let pump = self.call.stream.then(|| pump(self.call.operation, candidate, tried.secret(credential), prepared));
+        let content_bytes = self.live.snapshot.observability.content_bytes;
+        let pump = |secret| Box::new(pump(self.call.operation, candidate, secret, prepared).capturing(content_bytes));
+        let pump = self.call.stream.then(|| pump(tried.secret(credential)));
         let used = Used { provider, credential: credential.index, model: &candidate.model };
         let _busy = self.live.lanes.enter(&used);
         let waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
@@ -381,6 +383,7 @@ impl<'a> Failover<'a> {
             same_dialect: prepared.same_dialect,
             stream: self.call.stream,
             total: self.call.clocks.total,
+            content_bytes,
         };
         let ready = match commit::inspect(ready, terms) {
             Ok(ready) => ready,
@@ -527,10 +530,10 @@ impl<'a> Failover<'a> {
     }
 }
 
-fn pump(operation: Operation, candidate: &Candidate, secret: &Secret, prepared: &Prepared) -> Box<Pump> {
+fn pump(operation: Operation, candidate: &Candidate, secret: &Secret, prepared: &Prepared) -> Pump {
     let reader = candidate.speech().dialect.chat_stream(prepared.translated.names.clone());
     let writer = (!prepared.same_dialect).then(|| operation.client.stream_writer(prepared.reply.clone()));
-    Box::new(Pump::new(reader, writer, secret.clone()))
+    Pump::new(reader, writer, secret.clone())
 }
 
 impl Tried {

@@ -8,6 +8,7 @@ mod attempt;
 mod attributes;
 mod body;
 mod commit;
+mod content;
 mod context;
 mod endpoint;
 mod exhausted;
@@ -246,6 +247,7 @@ impl Gateway {
         context.outcome.asked_model.clone_from(&call.asked);
         context.outcome.stream = call.stream;
         attributes::of_body(&live.snapshot.observability.attributes, &call.document, &mut context.outcome);
+        context.outcome.prompt = live.snapshot.observability.content_bytes.and_then(|max| content::of_prompt(&call, max));
         context.call = Some(call);
         Ok(ask)
     }

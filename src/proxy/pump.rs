@@ -9,6 +9,7 @@ use heliostat_filters::loss::Loss;
 use heliostat_filters::sse::{SplitError, Splitter};
 use heliostat_filters::usage::Usage;
 
+use super::content::Excerpt;
 use super::redact;
 use crate::config::Secret;
 
@@ -42,6 +43,8 @@ pub struct Seen {
     pub losses: Vec<Loss>,
     /// The model, in the upstream's words.
     pub model: Option<String>,
+    /// What the first choice began with, where that is captured.
+    pub excerpt: Option<Excerpt>,
 }
 
 /// Reads a stream's bytes, says what they mean, and writes what the client gets.
@@ -76,6 +79,13 @@ impl Pump {
             cut: false,
             secret,
         }
+    }
+
+    /// The same, and so many bytes of what is said are kept.
+    #[must_use]
+    pub fn capturing(mut self, content_bytes: Option<usize>) -> Self {
+        self.seen.excerpt = content_bytes.map(Excerpt::of);
+        self
     }
 
     /// Takes what arrived, appends what goes to the client.
@@ -128,7 +138,7 @@ impl Pump {
 
     /// From now on only what ends the stream is of interest, where nothing is rewritten: reading gets cheaper.
     pub fn quiet(&mut self, quiet: bool) {
-        if self.writer.is_none() {
+        if self.writer.is_none() && self.seen.excerpt.is_none() {
             self.reader.quiet(quiet);
         }
     }
@@ -231,6 +241,11 @@ impl Seen {
         match event {
             StreamEvent::Start { model, .. } if self.model.is_none() => self.model = Some(redact::cut(model, MODEL_CHARACTERS).to_owned()),
             StreamEvent::Finish { reason, .. } if self.finish.is_none() => self.finish = Some(*reason),
+            StreamEvent::Text { choice: 0, text } => {
+                if let Some(excerpt) = &mut self.excerpt {
+                    excerpt.add(&text.text());
+                }
+            }
             StreamEvent::Usage(usage) => self.usage.merge(*usage),
             StreamEvent::Lost(loss) if self.losses.len() < LOSSES && !self.losses.contains(loss) => self.losses.push(loss.clone()),
             StreamEvent::Failed(fault) => {

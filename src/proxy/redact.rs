@@ -32,6 +32,47 @@ pub fn fault(fault: &mut Fault, secret: &Secret) {
     }
 }
 
+/// How credentials begin: providers' own, and those that people paste into prompts.
+const CREDENTIALS: &[&str] = &[
+    "sk-",
+    "AIza",
+    "AQ.",
+    "gsk_",
+    "xai-",
+    "pplx-",
+    "r8_",
+    "hf_",
+    "ghp_",
+    "gho_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "AKIA",
+    "ASIA",
+    "ya29.",
+    "eyJ",
+];
+/// A shorter word is none.
+const CREDENTIAL_BYTES: usize = 16;
+
+/// A text without the words that look like credentials.
+#[must_use]
+pub fn credentials(text: &str) -> Cow<'_, str> {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    let looks_like_one = |word: &str| word.len() >= CREDENTIAL_BYTES && CREDENTIALS.iter().any(|start| word.starts_with(start));
+    if !text.split(|letter| !is_part(letter)).any(looks_like_one) {
+        return Cow::Borrowed(text);
+    }
+    let ends_word = text.split_inclusive(|letter| !is_part(letter));
+    let clean = ends_word.map(|piece| {
+        let word = piece.trim_end_matches(|letter| !is_part(letter));
+        let rest = piece.get(word.len()..).unwrap_or_default();
+        if looks_like_one(word) { format!("{REDACTED}{rest}") } else { piece.to_owned() }
+    });
+    Cow::Owned(clean.collect())
+}
+
 /// The beginning of a text, at most so many characters of it.
 #[must_use]
 pub fn cut(text: &str, characters: usize) -> &str {

@@ -55,6 +55,10 @@ pub struct RequestRecord {
     pub upstream_request_id: Option<String>,
     /// Tokens, as far as the provider said.
     pub usage: Usage,
+    /// The beginning of the prompt, where that is captured: messages as JSON.
+    pub prompt: Option<String>,
+    /// The beginning of the reply, likewise.
+    pub reply: Option<String>,
     /// The model, in the provider's words, if it said so.
     pub response_model: Option<String>,
     /// Why the model stopped, in OpenAI's words; `None` if nobody said.
@@ -273,6 +277,8 @@ impl RequestRecord {
             attempts: Vec::new(),
             upstream_request_id: None,
             usage: Usage::default(),
+            prompt: None,
+            reply: None,
             response_model: None,
             finish_reason: None,
             losses: Vec::new(),

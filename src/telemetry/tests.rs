@@ -81,6 +81,8 @@ fn record() -> RequestRecord {
         attempts: attempts(started),
         upstream_request_id: None,
         usage: Usage { prompt_tokens: Some(1_100), completion_tokens: Some(20), ..Usage::default() },
+        prompt: None,
+        reply: None,
         response_model: None,
         finish_reason: None,
         losses: vec![],

@@ -54,6 +54,8 @@ impl Writer<'_> {
         let mut attributes = Attributes::default();
         self.answer(&mut attributes);
         attributes.some("gen_ai.request.model", Some(&record.asked_model));
+        attributes.some("gen_ai.input.messages", record.prompt.as_deref());
+        attributes.some("gen_ai.output.messages", record.reply.as_deref());
         attributes.text("heliostat.endpoint", record.endpoint);
         attributes.text("heliostat.dialect", record.dialect);
         attributes.text("heliostat.outcome", record.outcome.as_str());

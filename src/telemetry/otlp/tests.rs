@@ -34,6 +34,7 @@ fn whole() -> RequestRecord {
         ..Usage::default()
     };
     record.response_model = Some("gpt-4o-2024".to_owned());
+    (record.prompt, record.reply) = (Some("[]".to_owned()), Some("[]".to_owned()));
     record.finish_reason = Some("stop");
     record.losses = vec![Loss { path: "seed".into(), kind: LossKind::Dropped }];
     record.first_content = Some(now + Duration::from_millis(20));

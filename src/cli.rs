@@ -62,6 +62,9 @@ enum Command {
         /// Where operators connect: metrics and health
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
         admin_listen: SocketAddr,
+        /// Where the simulated collector shows traces
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8082")]
+        traces_listen: SocketAddr,
     },
 }
 
@@ -72,7 +75,7 @@ impl Cli {
         let done = match self.command {
             Command::Run { config } => run(Source::find(config), pending_reload),
             Command::Check { config, without_env } => check(&Source::find(config), without_env),
-            Command::Demo { listen, admin_listen } => run_demo(listen, admin_listen, pending_reload),
+            Command::Demo { listen, admin_listen, traces_listen } => run_demo(listen, admin_listen, traces_listen, pending_reload),
         };
         match done {
             Ok(code) => code,
@@ -129,15 +132,17 @@ fn refuse(source: &Source, problems: &[Problem]) -> Done {
     Ok(ExitCode::from(FAILURE))
 }
 
-fn run_demo(listen: SocketAddr, admin_listen: SocketAddr, pending_reload: Arc<AtomicBool>) -> Done {
+fn run_demo(listen: SocketAddr, admin_listen: SocketAddr, traces_listen: SocketAddr, pending_reload: Arc<AtomicBool>) -> Done {
     // The providers live in a runtime of their own, as they would on hosts of their own.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let simulators = runtime.block_on(simulator::start(std::net::Ipv4Addr::LOCALHOST.into()))?;
-    let source = Source::Text(demo::configuration(&simulators, listen, admin_listen));
+    let collector = runtime.block_on(simulator::collector::start(traces_listen));
+    let collector = collector.map_err(|error| format!("--traces-listen {traces_listen}: {error}"))?;
+    let source = Source::Text(demo::configuration(&simulators, &collector, listen, admin_listen));
     match source.load() {
         Ok(snapshot) => {
             server::probe_listeners(&snapshot)?;
-            writeln!(io::stdout().lock(), "{}", demo::greeting(listen))?;
+            writeln!(io::stdout().lock(), "{}", demo::greeting(listen, admin_listen, collector.addr))?;
             server::run(source, snapshot, pending_reload)?;
             Ok(ExitCode::SUCCESS)
         }

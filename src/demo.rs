@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 
 use crate::simulator::Simulators;
+use crate::simulator::collector::Collector;
 
 /// A configuration for the gateway with the simulators as its providers, in YAML, written as users write theirs.
 #[must_use]
-pub fn configuration(simulators: &Simulators, listen: SocketAddr, admin: SocketAddr) -> String {
-    let Simulators { openai, anthropic, gemini, .. } = simulators;
+pub fn configuration(simulators: &Simulators, collector: &Collector, listen: SocketAddr, admin: SocketAddr) -> String {
+    let (Simulators { openai, anthropic, gemini, .. }, traces) = (simulators, collector.addr);
     format!(
         "# The configuration of `heliostat demo`: three simulated providers on loopback.
 listen: {listen}
@@ -49,14 +50,21 @@ mcp:
 network:
   timeouts:
     stall_ms: 5000
+
+# Two headers that become labels of metrics and log lines, and attributes of spans.
+observability:
+  prometheus_labels: [x-team, x-pipeline-stage]
+  otel_endpoint: http://{traces}
+  otel_batch_ms: 200
 "
     )
 }
 
 /// What `heliostat demo` prints once the gateway listens: what runs, and commands for bash that show it at work.
 #[must_use]
-pub fn greeting(listen: SocketAddr) -> String {
-    GREETING.replace("{url}", &format!("http://{listen}/v1/chat/completions"))
+pub fn greeting(listen: SocketAddr, admin: SocketAddr, traces: SocketAddr) -> String {
+    let greeting = GREETING.replace("{url}", &format!("http://{listen}/v1/chat/completions"));
+    greeting.replace("{admin}", &admin.to_string()).replace("{traces}", &traces.to_string())
 }
 
 /// A PNG of 16 by 16 pixels (a sun) is part of it, in two lines so that they stay short.
@@ -101,6 +109,19 @@ curl -N {url} -H 'content-type: application/json' -d '{
   "messages": [{"role": "user", "content": "Tell it piece by piece."}]
 }'
 
+  5. Who was slow or failed, and for whom? Send traffic with two headers of your own, then find
+     the cause in the metrics, in the trace of the request, and in its line of the log (above).
+
+curl -i {url} -H 'content-type: application/json' \
+  -H 'x-team: shoes' -H 'x-pipeline-stage: score' -H 'x-request-id: job-7' -d '{
+  "model": "openai/fail-529",
+  "fallbacks": ["anthropic/claude-sonnet-4-6"],
+  "messages": [{"role": "user", "content": "Why was Tuesday slow?"}]
+}'
+
+curl -s http://{admin}/metrics | grep heliostat_attempts_total
+curl -s http://{traces}/job-7
+
   Any model name works. Some misbehave, at each of the three providers:
      fail-529   fail-429   fail-500   fail-401     an error status
      slow       slow-tokens                        late, or one event a second
@@ -125,11 +146,11 @@ mod tests {
 
     #[test]
     fn every_command_carries_json_and_a_real_image() {
-        let text = greeting(listen());
+        let text = greeting(listen(), listen(), listen());
         let image: String = text.lines().filter_map(|line| line.strip_prefix("IMAGE=").or_else(|| line.strip_prefix("IMAGE+="))).collect();
         assert!(STANDARD.decode(&image).unwrap().ends_with(b"IEND\xaeB`\x82"));
         let bodies: Vec<&str> = text.split(" -d '").skip(1).map(|rest| rest.split("\n}'").next().unwrap()).collect();
-        assert_eq!(bodies.len(), 4);
+        assert_eq!(bodies.len(), 5);
         for body in bodies {
             let body = format!("{}\n}}", body.replace("'$IMAGE'", &image));
             let body: Value = serde_json::from_str(&body).unwrap();
@@ -141,7 +162,8 @@ mod tests {
     #[tokio::test]
     async fn the_configuration_is_yaml_that_names_the_simulators() {
         let simulators = crate::simulator::start(listen().ip()).await.unwrap();
-        let yaml = configuration(&simulators, listen(), "127.0.0.1:8081".parse().unwrap());
+        let collector = crate::simulator::collector::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let yaml = configuration(&simulators, &collector, listen(), "127.0.0.1:8081".parse().unwrap());
         let snapshot = crate::config::load(&yaml, "demo", &crate::config::MapEnvironment::default()).unwrap();
         let provider = |name| snapshot.provider(name).unwrap();
         assert_eq!(provider("gemini").credentials[0].endpoint.port, simulators.gemini.port());

@@ -186,10 +186,10 @@ async fn what_was_written_is_told_with_the_nearest_that_is_known() {
 async fn a_demo_greets_only_where_it_can_listen() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for arguments in
-        [["demo", "--listen", &address, "--admin-listen", "127.0.0.1:0"], ["demo", "--admin-listen", &address, "--listen", "127.0.0.1:0"]]
-    {
-        let output = run(&arguments).await;
+    for taken_by in ["--listen", "--admin-listen", "--traces-listen"] {
+        let of = |flag: &str| if flag == taken_by { address.as_str() } else { "127.0.0.1:0" };
+        let [clients, operators, traces] = ["--listen", "--admin-listen", "--traces-listen"].map(|flag| [flag, of(flag)]);
+        let output = run(&[&["demo"][..], &clients, &operators, &traces].concat()).await;
         assert!(!output.status.success());
         assert!(!said(&output).contains("is ready") && said(&output).contains(&address), "{}", said(&output));
     }

@@ -51,4 +51,5 @@ mod traces;
 mod translate;
 mod upstream;
 mod vertex;
+mod walk;
 mod weights;

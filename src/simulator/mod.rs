@@ -10,6 +10,7 @@
 //! | `openai/`, `anthropic/`, `gemini/` | one wire format each: `mod` paths, keys and errors · `check` validation · `write` replies and streams |
 //! | `asked`, `answer`, `schema`, `image`, `vector` | what was asked, in no provider's terms, and what to say to it |
 //! | `fault`, `script` | misbehaviour by model name, and the steps by which a reply is sent |
+//! | `collector` | takes traces over OTLP, and shows them |
 //! | `server`, `ledger` | sockets, and the record behind `GET /__received` |
 //!
 //! Any credential that begins with `demo` or `sk-demo` is good. Model names are free; those that contain the name of a fault
@@ -18,6 +19,7 @@
 mod answer;
 mod anthropic;
 mod asked;
+pub mod collector;
 mod exchange;
 mod fault;
 mod gemini;

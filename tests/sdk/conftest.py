@@ -37,7 +37,7 @@ def demo(folder):
     log = folder / "log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            [BINARY, "demo", "--listen", listen, "--admin-listen", admin], stdout=sink, stderr=subprocess.STDOUT
+            [BINARY, "demo", "--listen", listen, "--admin-listen", admin, "--traces-listen", "127.0.0.1:0"], stdout=sink, stderr=subprocess.STDOUT
         )
     try:
         wait_until_ready(process, f"http://{listen}/readyz", log)

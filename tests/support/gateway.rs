@@ -25,6 +25,8 @@ pub struct Gateway {
     pub address: SocketAddr,
     /// Where operators connect.
     pub admin: SocketAddr,
+    /// Where a demo shows traces.
+    pub traces: SocketAddr,
     child: Child,
     folder: TempDir,
     stdout: Arc<Lines>,
@@ -68,10 +70,12 @@ impl Gateway {
 
     /// Runs the demo with its own providers.
     pub async fn demo() -> Self {
-        let (address, admin) = (free_address(), free_address());
+        let (address, admin, traces) = (free_address(), free_address(), free_address());
         let mut command = command();
         command.args(["demo", "--listen", &address.to_string(), "--admin-listen", &admin.to_string()]);
+        command.args(["--traces-listen", &traces.to_string()]);
         let mut gateway = Self::spawn(command, TempDir::new().expect("a folder"), address, admin);
+        gateway.traces = traces;
         gateway.until_ready().await;
         gateway
     }
@@ -81,7 +85,7 @@ impl Gateway {
         let mut child = command.spawn().expect("the gateway starts");
         let stdout = collect(child.stdout.take().expect("stdout"));
         let stderr = collect(child.stderr.take().expect("stderr"));
-        Self { address, admin, child, folder, stdout, stderr }
+        Self { address, admin, traces: admin, child, folder, stdout, stderr }
     }
 
     /// Waits until `/readyz` says 200.

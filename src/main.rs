@@ -18,6 +18,10 @@ fn main() -> ExitCode {
     if signal_hook::flag::register(signal_hook::consts::SIGHUP, pending_reload.clone()).is_err() {
         return ExitCode::FAILURE;
     }
+    // And a SIGUSR1 too, before there is a log to be opened anew.
+    if signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::default()).is_err() {
+        return ExitCode::FAILURE;
+    }
     let filter = env_logger::Env::default().default_filter_or("info,pingora=warn,pingora_core=warn,pingora_proxy=warn");
     env_logger::Builder::from_env(filter).format_target(false).init();
     Cli::parse().run(pending_reload)

@@ -21,7 +21,7 @@ use crate::upstream::pool::Pool;
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_secs(10);
 
-/// Reloads on SIGHUP, and sweeps idle connections in between.
+/// Reloads on SIGHUP, opens the access log's file anew on SIGUSR1, and sweeps idle connections in between.
 pub struct Reload {
     /// Where the configuration comes from.
     pub source: Source,
@@ -48,7 +48,7 @@ impl Reload {
                 }
                 snapshot.notices.iter().for_each(|notice| log::warn!("{notice}"));
                 self.pool.prepare(&snapshot);
-                self.telemetry.know_models(snapshot.named_models());
+                self.telemetry.follow(&snapshot);
                 self.certificates.renew(&snapshot);
                 if let Err(error) = self.telemetry.trace(snapshot.observability.traces.clone()) {
                     log::error!("reload: spans go nowhere: {error}");
@@ -77,10 +77,12 @@ impl BackgroundService for Reload {
         if self.pending.swap(false, Ordering::AcqRel) {
             self.reload();
         }
+        let Ok(mut reopens) = signal(SignalKind::user_defined1()) else { return log::error!("cannot listen for SIGUSR1") };
         let mut sweeps = tokio::time::interval(SWEEP);
         loop {
             tokio::select! {
                 _ = hangups.recv() => self.reload(),
+                _ = reopens.recv() => self.telemetry.reopen(),
                 _ = sweeps.tick() => self.pool.sweep(),
                 _ = shutdown.changed() => return,
             }

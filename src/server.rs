@@ -54,7 +54,8 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
     let pool = Pool::new();
     pool.prepare(&snapshot);
     let telemetry = Arc::new(Telemetry::new(&snapshot.observability)?);
-    telemetry.know_models(snapshot.named_models());
+    snapshot.observability.access_log.output.probe()?;
+    telemetry.follow(&snapshot);
     telemetry.reload(true);
     telemetry.trace(snapshot.observability.traces.clone())?;
     let live = Arc::new(ArcSwap::from_pointee(Live::new(snapshot, None)));

@@ -16,6 +16,7 @@
 
 mod support;
 
+mod access_log;
 mod admin;
 mod architecture;
 mod breaker;

@@ -4,6 +4,7 @@
 //! (`field`; one module a section), joins each provider with its row of `conf/providers.yaml` (`catalogue`), and yields a [`Snapshot`],
 //! which cannot be wrong. All that is wrong with a file is reported in one run, each with its place.
 
+mod access_log;
 mod account;
 mod base;
 mod base_url;
@@ -35,6 +36,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use access_log::{AccessLog, FILE_MODE, LineLevel, LogOutput};
 pub use account::ServiceAccount;
 pub use cidr::Cidr;
 pub use environment::{Environment, MapEnvironment, ProcessEnvironment, WithoutEnvironment};

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::access_log::AccessLog;
 use super::field::{Field, Section};
 use super::traces::{self, Attribute, Traces};
 use super::value::Vault;
 
-const OBSERVABILITY: &[&str] = &["prometheus_labels", "metric_aliases"];
+const OBSERVABILITY: &[&str] = &["prometheus_labels", "metric_aliases", "access_log"];
 
 /// Each label multiplies the number of series.
 const LABELS_MAX: usize = 8;
@@ -63,6 +64,8 @@ const SECRETS: &[&str] = &["authorization", "proxy-authorization", "cookie", "x-
 pub struct Observability {
     /// Request headers, in lower case, that become labels of every request-level series, and attributes of spans and log lines.
     pub prometheus_labels: Arc<[Box<str>]>,
+    /// Which requests leave a line, and where.
+    pub access_log: AccessLog,
     /// Whose names the metrics have too.
     pub metric_aliases: Vec<MetricAliases>,
     /// What else of a request becomes an attribute of its spans.
@@ -99,6 +102,7 @@ impl Observability {
         // What nobody is told is not looked for.
         let is_told = traces.is_some();
         Self {
+            access_log: AccessLog::read(section.get("access_log")),
             metric_aliases: aliases.iter().filter_map(alias_set).collect(),
             prometheus_labels: section.get("prometheus_labels").map(|field| labels(&field)).unwrap_or_default().into(),
             attributes: if is_told { attributes.into() } else { Arc::default() },

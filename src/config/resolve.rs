@@ -1,6 +1,7 @@
 //! Which model a name means. The order is the contract's, "Which model".
 
 use super::catalogue;
+use super::secret::Secret;
 use super::snapshot::{Candidate, Credential, ModelPattern, Provider, Route, Snapshot};
 
 /// What an asked `model` means.
@@ -18,6 +19,12 @@ pub enum Resolution<'s> {
 }
 
 impl Snapshot {
+    /// Every secret of the configuration that could be said as a text: those of providers and those of clients.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let of_providers = self.providers.iter().flat_map(|provider| &provider.credentials).map(|credential| &credential.secret);
+        of_providers.chain(self.client_keys.iter().map(|key| &key.secret))
+    }
+
     /// Every model that the configuration names, by provider.
     pub fn named_models(&self) -> impl Iterator<Item = (&str, &str)> {
         let of_keys = self.providers.iter().flat_map(|provider| {

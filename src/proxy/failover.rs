@@ -417,7 +417,7 @@ impl<'a> Failover<'a> {
             "{} {}/{} with {}: {}: {}",
             context.request_id,
             candidate.provider.name,
-            redact::line(&candidate.model),
+            self.gateway.telemetry.clean(&redact::line(&candidate.model)),
             credential.name,
             failure.status.map_or_else(|| failure.outcome.label().to_owned(), |status| status.to_string()),
             redact::line(failure.for_log())

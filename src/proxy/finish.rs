@@ -22,7 +22,7 @@ pub fn report(gateway: &Gateway, session: &Session, error: Option<&pingora::Erro
     }
     let status = if context.outcome.status == 0 { CLIENT_GONE } else { context.outcome.status };
     if let Some(why) = context.outcome.error_log.as_deref().or(error.map(|_| "the connection to the client broke")) {
-        log::info!("{} ended with {status}: {}", context.request_id, redact::line(why));
+        log::info!("{} ended with {status}: {}", context.request_id, gateway.telemetry.clean(&redact::line(why)));
     }
     gateway.telemetry.request(record(gateway, session, error, context, status));
 }

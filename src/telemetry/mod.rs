@@ -9,6 +9,7 @@ pub mod gen_ai;
 mod metrics;
 mod otlp;
 mod queue;
+mod redact;
 mod timestamp;
 pub mod trace;
 
@@ -24,12 +25,14 @@ use self::event::{CredentialStanding, QueueStanding, RequestRecord};
 use self::metrics::Metrics;
 pub use self::queue::Message;
 use self::queue::Queue;
-use crate::config::{Observability, Traces};
+use self::redact::Redactor;
+use crate::config::{Observability, Secret, Snapshot, Traces};
 
 /// Every sink. One for the process, shared.
 pub struct Telemetry {
     metrics: Metrics,
     queues: ArcSwap<Vec<Arc<Queue>>>,
+    access_log: Arc<access_log::Wishes>,
     traces: Arc<ArcSwapOption<Traces>>,
     /// Whether the exporter of traces runs.
     exports: Mutex<bool>,
@@ -51,7 +54,7 @@ impl Telemetry {
     /// # Errors
     /// If two metrics share a name, or the thread cannot be started.
     pub fn new(rules: &Observability) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        Self::with_access_log(rules, std::io::stdout())
+        Self::build(rules, None)
     }
 
     /// With the access log elsewhere.
@@ -62,9 +65,15 @@ impl Telemetry {
         rules: &Observability,
         out: impl Write + Send + 'static,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Self::build(rules, Some(Box::new(out)))
+    }
+
+    fn build(rules: &Observability, out: Option<Box<dyn Write + Send>>) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let metrics = Metrics::new(rules.prometheus_labels.clone(), rules.metric_aliases.clone())?;
-        let telemetry = Self { metrics, queues: ArcSwap::default(), traces: Arc::default(), exports: Mutex::default() };
-        access_log::start(telemetry.add_sink(access_log::SINK), out, telemetry.metrics.dropped(access_log::SINK))?;
+        let telemetry =
+            Self { metrics, queues: ArcSwap::default(), access_log: Arc::default(), traces: Arc::default(), exports: Mutex::default() };
+        let dropped = telemetry.metrics.dropped(access_log::SINK);
+        access_log::start(telemetry.add_sink(access_log::SINK), telemetry.access_log.clone(), out, dropped)?;
         Ok(telemetry)
     }
 
@@ -93,9 +102,23 @@ impl Telemetry {
         Ok(())
     }
 
-    /// Names the models of the configuration, by provider, so that each has a label of its own even before it answered.
-    pub fn know_models<'a>(&self, models: impl IntoIterator<Item = (&'a str, &'a str)>) {
-        models.into_iter().for_each(|(provider, model)| self.metrics.learn(provider, model));
+    /// Goes by a configuration from now on: its models have a label of their own even before they answered, its access log is written,
+    /// its secrets are not. Runs at the start, and at every reload. Its labels and aliases are those of the start.
+    pub fn follow(&self, snapshot: &Snapshot) {
+        snapshot.named_models().for_each(|(provider, model)| self.metrics.learn(provider, model));
+        let redactor = Redactor::new(snapshot.secrets().map(Secret::expose));
+        self.access_log.rule(access_log::Rules { log: snapshot.observability.access_log.clone(), redactor });
+    }
+
+    /// A text for the process's own log, without what is a secret, or looks like one.
+    #[must_use]
+    pub fn clean(&self, text: &str) -> String {
+        self.access_log.clean(text)
+    }
+
+    /// Opens the access log's file anew, before the next line: the old one has been moved away.
+    pub fn reopen(&self) {
+        self.access_log.reopen();
     }
 
     /// The request headers that are labels, from the start of the process on.
@@ -119,7 +142,17 @@ impl Telemetry {
 
     /// A request ended, in whatever way. Runs once for each.
     pub fn request(&self, record: RequestRecord) {
-        self.metrics.request(&record);
+        self.count(&record);
+        self.hand_on(record);
+    }
+
+    /// The part of it that counts.
+    pub fn count(&self, record: &RequestRecord) {
+        self.metrics.request(record);
+    }
+
+    /// The part of it that hands the record to the sinks.
+    pub fn hand_on(&self, record: RequestRecord) {
         let record = Arc::new(record);
         for queue in self.queues.load().iter() {
             queue.offer(&record);

@@ -59,7 +59,7 @@ fn attempts(started: Instant) -> Vec<AttemptRecord> {
     vec![attempt(started, "openai", 529, "overloaded", 12), attempt(started, "anthropic", 200, "ok", 300)]
 }
 
-fn record() -> RequestRecord {
+pub(super) fn record() -> RequestRecord {
     let started = Instant::now();
     RequestRecord {
         request_id: "req-1".to_owned(),
@@ -187,7 +187,7 @@ fn a_model_that_answered_once_has_a_label_where_it_fails_too() {
         record
     };
     telemetry.request(failing());
-    telemetry.know_models([("openai", "gpt-4o")]);
+    telemetry.metrics.learn("openai", "gpt-4o");
     telemetry.request(failing());
     let text = telemetry.render_metrics();
     for model in ["other", "gpt-4o"] {
@@ -227,6 +227,9 @@ fn a_line_is_one_json_object() {
     assert_eq!(line["asked_model"], "openai/gpt-4o \"quoted\"\n");
     assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
     assert_eq!(line["labels"], serde_json::json!({"x-team": "vision"}));
+    for (field, _) in line.as_object().unwrap() {
+        assert!(access_log::FIELDS.iter().any(|(known, _)| known == field), "{field} stands in no reference");
+    }
     assert_eq!(line["attempts"][0]["outcome"], "overloaded");
     assert_eq!(line["usage"], serde_json::json!({"prompt_tokens": 1_100, "completion_tokens": 20}));
     assert_eq!((line["losses"].as_array().unwrap().len(), &line["losses_total"]), (32, &serde_json::json!(40)));

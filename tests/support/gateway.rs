@@ -226,6 +226,11 @@ impl Gateway {
         self.folder.path()
     }
 
+    /// Has it open its log file anew.
+    pub fn reopen(&self) {
+        self.signal("USR1");
+    }
+
     fn signal(&self, name: &str) {
         let id = self.child.id().expect("it runs").to_string();
         let sent = std::process::Command::new("kill").args(["-s", name, &id]).status().expect("kill");

@@ -14,7 +14,7 @@ const HEAD: &str = "\
 
 Written from the code by a test; after a change: `HELIOSTAT_WRITE_METRICS=1 cargo test --lib document`.
 
-Metrics are at `/metrics` of the admin listener, as Prometheus' text format or, where it is asked for, as OpenMetrics with exemplars.
+Metrics are at `/metrics` of the admin listener, in Prometheus' text format.
 `+` stands for the labels that `observability.prometheus_labels` names: of `x-team` it is `x_team`, empty where it was not sent.
 
 What others choose is bounded. A model has a label once it is named in the configuration or has answered (200 of a provider), a header's

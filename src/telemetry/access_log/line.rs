@@ -1,23 +1,16 @@
-//! The access log: one JSON object per line and request.
-//! [`FIELDS`] names its fields, which are stable. What is not known is
-//! left out. No prompt, no reply, no secret is among them.
+//! A line of the access log: what it says, in which order. [`FIELDS`] names its fields, which are stable. What is not known is left out.
 
-use std::io::{BufWriter, Write};
 use std::net::IpAddr;
-use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
-use prometheus::IntCounter;
 use serde::{Serialize, Serializer};
 
-use super::event::{AttemptRecord, Blame, Labels, RequestRecord, Waits, micros};
-use super::queue::Message;
-use super::timestamp::rfc3339;
+use crate::config::LineLevel;
+use crate::telemetry::event::{AttemptRecord, Blame, Labels, RequestRecord, Waits, micros};
+use crate::telemetry::timestamp::rfc3339;
 
-/// How long lines are gathered before they are written.
-const REST: Duration = Duration::from_millis(5);
 /// Names come from clients: longer ones are cut.
 const NAME_BYTES_MAX: usize = 256;
 /// So many losses are listed; `losses_total` counts all.
@@ -25,8 +18,9 @@ const LOSSES_MAX: usize = 32;
 
 /// A line's fields, in their order, and what they mean.
 #[cfg(test)]
-pub(super) const FIELDS: &[(&str, &str)] = &[
+pub(crate) const FIELDS: &[(&str, &str)] = &[
     ("time", "of the end, RFC 3339"),
+    ("level", "`info`; `warn` where it was the client's fault, `error` where it was the gateway's or a provider's"),
     ("request_id", "as in `x-request-id`"),
     ("trace_id", "of the trace"),
     ("span_id", "of the caller's span"),
@@ -70,56 +64,16 @@ pub(super) const FIELDS: &[(&str, &str)] = &[
     ("total_us", "duration of all"),
 ];
 
-/// The name of this sink in `heliostat_telemetry_dropped_total`.
-pub(super) const SINK: &str = "access_log";
-
-/// Starts the log's thread.
-pub(super) fn start(records: Receiver<Message>, out: impl Write + Send + 'static, dropped: IntCounter) -> std::io::Result<()> {
-    std::thread::Builder::new().name("access-log".into()).spawn(move || write_all(&records, out, &dropped))?;
-    Ok(())
-}
-
-/// The thread's work: writes what is queued, hands it on, and rests for a moment. A resting thread need not be woken, so a busy gateway
-/// pays for a few writes a second, not for one a request. Ends when the log is dropped.
-fn write_all(lines: &Receiver<Message>, out: impl Write, dropped: &IntCounter) {
-    let mut out = BufWriter::with_capacity(64 << 10, out);
-    let mut complained = false;
-    while let Ok(first) = lines.recv() {
-        let mut failed = write_one(&mut out, first);
-        while let Ok(message) = lines.try_recv() {
-            failed += write_one(&mut out, message);
-        }
-        let flushed = out.flush();
-        dropped.inc_by(failed);
-        if (failed > 0 || flushed.is_err()) && !std::mem::replace(&mut complained, true) {
-            log::error!("the access log cannot be written; further failures are only counted");
-        }
-        std::thread::sleep(REST);
-    }
-}
-
-/// Writes a line, or answers a flush. Returns how many lines were lost.
-fn write_one(out: &mut impl Write, message: Message) -> u64 {
-    match message {
-        Message::Record(record) => u64::from(write_line(out, &record).is_err()),
-        Message::Flush(done) => {
-            let lost = u64::from(out.flush().is_err());
-            // One who no longer waits needs no answer.
-            let _ = done.try_send(());
-            lost
-        }
-    }
-}
-
-fn write_line(out: &mut impl Write, record: &RequestRecord) -> std::io::Result<()> {
-    serde_json::to_writer(&mut *out, &Line::of(record))?;
-    out.write_all(b"\n")
+/// Writes a request's line, without its end.
+pub(super) fn write(record: &RequestRecord, level: LineLevel, out: &mut Vec<u8>) -> serde_json::Result<()> {
+    serde_json::to_writer(out, &Line::of(record, level))
 }
 
 /// A line's fields, in their order.
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,
+    level: &'static str,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
@@ -240,10 +194,11 @@ struct Tokens {
 }
 
 impl<'a> Line<'a> {
-    fn of(record: &'a RequestRecord) -> Self {
+    fn of(record: &'a RequestRecord, level: LineLevel) -> Self {
         let served = record.served();
         Self {
             time: rfc3339(record.started_at + record.ended.saturating_duration_since(record.started)),
+            level: level.as_str(),
             request_id: &record.request_id,
             trace_id: record.trace.as_ref().map(|trace| trace.trace_id.to_string()),
             span_id: record.trace.as_ref().map(|trace| trace.span_id.to_string()),
@@ -271,7 +226,7 @@ impl<'a> Line<'a> {
             chunks: record.chunks,
             finish_reason: record.finish_reason,
             own_us: record.own_us(),
-            waits: record.waits.map(Waited::of),
+            waits: record.waits.filter(|waits| !waits.total().is_zero()).map(Waited::of),
             first_content_us: record.first_content.map(|at| record.us(at)),
             total_us: record.total_us(),
         }

@@ -1,0 +1,81 @@
+//! The last look at a line before it is written: what is a secret, or looks like one, does not leave. Runs on the log's own thread.
+
+use memchr::memmem::Finder;
+
+/// What stands in a secret's place.
+const REDACTED: &[u8] = b"[redacted]";
+/// Shorter secrets are not looked for: they would hit ordinary words.
+const SHORTEST: usize = 8;
+/// How keys and tokens of well-known makes begin, and how much more there must be of one.
+const MARKS: &[&str] = &["sk-", "AIza", "gsk_", "xai-", "ya29.", "AKIA", "Bearer "];
+const TOKEN_BYTES: usize = 16;
+
+/// Knows the secrets of the configuration.
+#[derive(Debug, Default)]
+pub(super) struct Redactor {
+    secrets: Vec<Finder<'static>>,
+    marks: Vec<Finder<'static>>,
+}
+
+impl Redactor {
+    /// Of these secrets, as they would stand in JSON.
+    pub(super) fn new<'s>(secrets: impl Iterator<Item = &'s str>) -> Self {
+        let written = |secret: &str| serde_json::to_string(secret).map(|text| text.trim_matches('"').to_owned()).unwrap_or_default();
+        let finder = |text: &str| Finder::new(text).into_owned();
+        Self {
+            secrets: secrets.filter(|secret| secret.len() >= SHORTEST).map(|secret| finder(&written(secret))).collect(),
+            marks: MARKS.iter().map(|mark| finder(mark)).collect(),
+        }
+    }
+
+    /// Takes out of a line what must not be in it.
+    pub(super) fn clean(&self, line: &mut Vec<u8>) {
+        for secret in &self.secrets {
+            let length = secret.needle().len();
+            let mut from = 0;
+            while let Some(at) = line.get(from..).and_then(|rest| secret.find(rest)) {
+                line.splice(from + at..from + at + length, REDACTED.iter().copied());
+                from += at + REDACTED.len();
+            }
+        }
+        for mark in &self.marks {
+            let length = mark.needle().len();
+            let mut from = 0;
+            while let Some(at) = line.get(from..).and_then(|rest| mark.find(rest)) {
+                let begin = from + at;
+                let token = line.iter().skip(begin + length).take_while(|byte| is_of_token(**byte)).count();
+                let alone = begin.checked_sub(1).and_then(|before| line.get(before)).is_none_or(|before| !is_of_token(*before));
+                from = begin + length;
+                if alone && token >= TOKEN_BYTES {
+                    line.splice(begin..begin + length + token, REDACTED.iter().copied());
+                    from = begin + REDACTED.len();
+                }
+            }
+        }
+    }
+}
+
+fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_and_what_looks_like_one_are_taken_out() {
+        let redactor = Redactor::new(["pl\"anted-secret", "short"].into_iter());
+        for (line, clean) in [
+            (r#"{"a":"x pl\"anted-secret y pl\"anted-secret"}"#, r#"{"a":"x [redacted] y [redacted]"}"#),
+            (r#"{"model":"sk-ant-api03-0123456789abcdef"}"#, r#"{"model":"[redacted]"}"#),
+            (r#"{"a":"Bearer abcdefghijklmnop.q"}"#, r#"{"a":"[redacted]"}"#),
+            (r#"{"request_id":"task-0123456789abcdef0"}"#, r#"{"request_id":"task-0123456789abcdef0"}"#),
+            (r#"{"a":"short sk-learn AIza"}"#, r#"{"a":"short sk-learn AIza"}"#),
+        ] {
+            let mut bytes = line.as_bytes().to_vec();
+            redactor.clean(&mut bytes);
+            assert_eq!(String::from_utf8(bytes).unwrap(), clean);
+        }
+    }
+}

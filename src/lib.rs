@@ -30,7 +30,7 @@
 //! | 0 | `heliostat-filters` |
 //!
 //! Pingora is named by [`notify`], [`attend`], [`upstream`], [`proxy`], [`listen`], [`admin`], [`reload`], [`stop`] and [`server`]; only [`config`] names the YAML parser, only
-//! [`telemetry`] the metrics library, only [`cli`] the parser of the command line. `tests/architecture.rs` reads the source and fails on
+//! [`telemetry`] the metrics library (and with [`simulator`] the messages of OTLP), only [`cli`] the parser of the command line. `tests/architecture.rs` reads the source and fails on
 //! a breach.
 //!
 //! # The life of a request

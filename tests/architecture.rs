@@ -24,6 +24,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("pingora", &["notify", "attend", "upstream", "proxy", "listen", "admin", "reload", "stop", "server"]),
     ("granit_parser", &["config"]),
     ("prometheus", &["telemetry"]),
+    ("opentelemetry_proto", &["telemetry", "simulator"]),
     ("clap", &["cli"]),
 ];
 

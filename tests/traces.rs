@@ -363,3 +363,29 @@ async fn what_is_said_is_told_only_where_that_is_wanted() {
     }
     assert!(!observed.gateway.log().contains(secret) && !observed.gateway.log().contains("so said"));
 }
+
+#[tokio::test]
+async fn a_collector_behind_tls_is_verified() {
+    let authority = tls::Authority::new();
+    let openai = Provider::start().await;
+    openai.always(reply::json(native::openai("hi")));
+    for (otlp, protocol, alpn) in [(Otlp::Http, "http/protobuf", "http/1.1"), (Otlp::Grpc, "grpc", "h2")] {
+        let collector = Collector::start(otlp).await;
+        let front = authority.front("localhost", &[alpn], collector.address).await;
+        let config = |more: &str| {
+            let endpoint = front.url_as("localhost");
+            let observability =
+                format!("observability: {{ otel_endpoint: '{endpoint}', otel_protocol: {protocol}, otel_batch_ms: 50{more} }}");
+            Config::new().provider("openai", &openai).top(&observability)
+        };
+        let gateway = Gateway::start(config(&format!(", otel_ca_file: '{}'", authority.file().display()))).await;
+        let reply = gateway.chat(&ask(GPT)).await;
+        collector.trace(reply.expect(200).header("x-request-id")).await;
+        assert_eq!(front.handshakes(), 1);
+
+        let stranger = Gateway::start(config("")).await;
+        stranger.chat(&ask(GPT)).await.expect(200);
+        stranger.log_line("takes no spans").await;
+        assert_eq!(front.handshakes(), 1);
+    }
+}

@@ -6,6 +6,7 @@ use super::base_url;
 use super::field::Field;
 use super::snapshot::Endpoint;
 use super::traces::{Protocol, Sampling, collector, known_protocol};
+use super::transport::Authorities;
 use super::value::Vault;
 
 /// What the variables say.
@@ -16,6 +17,7 @@ pub(super) struct Variables {
     pub(super) off: bool,
     pub(super) protocol: Option<Protocol>,
     pub(super) headers: Vec<(String, Secret)>,
+    pub(super) authorities: Option<Authorities>,
     pub(super) gzip: bool,
     pub(super) timeout_ms: Option<u64>,
     pub(super) batch_ms: Option<u64>,
@@ -53,6 +55,7 @@ pub(super) fn read(vault: &Vault<'_>, field: &Field<'_>) -> Variables {
             .into_iter()
             .map(|(name, value)| (name, Secret::new(value)))
             .collect(),
+        authorities: reader.authorities(),
         gzip: reader.of_traces("COMPRESSION", |value| Some(value == "gzip").filter(|gzip| *gzip || value == "none")).unwrap_or(false),
         timeout_ms: reader.of_traces("TIMEOUT", milliseconds),
         batch_ms: reader.of("OTEL_BSP_SCHEDULE_DELAY", milliseconds),
@@ -85,6 +88,12 @@ impl Reader<'_> {
     fn of_traces<T>(&self, what: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let names = [format!("OTEL_EXPORTER_OTLP_TRACES_{what}"), format!("OTEL_EXPORTER_OTLP_{what}")];
         names.iter().find_map(|name| self.of(name, &parse))
+    }
+
+    /// Where the file cannot be read, that is reported as an error: spans would go nowhere, or to somebody else.
+    fn authorities(&self) -> Option<Authorities> {
+        let path = self.of_traces("CERTIFICATE", |path| Some(path.to_owned()))?;
+        Authorities::of_file(&path, self.field, self.vault)?
     }
 
     fn url(&self, name: &str) -> Option<String> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::field::{Field, Section};
 use super::secret::Secret;
 use super::snapshot::Endpoint;
+use super::transport::Authorities;
 use super::value::{Vault, is_sendable};
 use super::{base_url, otel_variables};
 
@@ -13,6 +14,7 @@ pub(super) const KEYS: &[&str] = &[
     "otel_endpoint",
     "otel_protocol",
     "otel_headers",
+    "otel_ca_file",
     "otel_compression",
     "otel_timeout_ms",
     "otel_batch_ms",
@@ -132,6 +134,8 @@ pub(super) fn traces(section: Option<&Section<'_>>, vault: &Vault<'_>, root: &Se
         baggage: get(section, "propagate").map_or(variables.baggage, |field| baggage(&field)),
         sampling: sampling(section, variables.sampling),
     };
+    let authorities = get(section, "otel_ca_file").and_then(|field| Authorities::read(&field, vault)?);
+    traces.endpoint.transport.authorities = authorities.or(variables.authorities);
     if let Some(section) = section {
         section.milliseconds("otel_timeout_ms", 1, &mut traces.timeout_ms);
         section.milliseconds("otel_batch_ms", 1, &mut traces.batch_ms);

@@ -55,8 +55,13 @@ impl Transport {
 impl Authorities {
     /// Reads a `ca_file`; nothing where files may be missing.
     #[expect(clippy::option_option, reason = "outer: reported; inner: missing, and allowed to be")]
-    fn read(field: &Field<'_>, vault: &Vault<'_>) -> Option<Option<Self>> {
-        let path = field.text()?;
+    pub(super) fn read(field: &Field<'_>, vault: &Vault<'_>) -> Option<Option<Self>> {
+        Self::of_file(field.text()?, field, vault)
+    }
+
+    /// The same of a path that stands elsewhere; what is wrong is reported at `field`.
+    #[expect(clippy::option_option, reason = "as above")]
+    pub(super) fn of_file(path: &str, field: &Field<'_>, vault: &Vault<'_>) -> Option<Option<Self>> {
         let text = match vault.file(path) {
             Ok(text) => text,
             Err(_) if vault.skips_missing() => return Some(None),

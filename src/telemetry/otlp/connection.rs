@@ -49,7 +49,7 @@ impl Connection {
             false => shake_hands(settings.protocol, stream).await?,
             true => {
                 let name = endpoint.host.clone().try_into().map_err(|_| "its name cannot be verified".to_owned())?;
-                let connector = TlsConnector::from(Arc::new(trusting(settings.protocol)?));
+                let connector = TlsConnector::from(Arc::new(trusting(settings)?));
                 let stream = connector.connect(name, stream).await.map_err(|error| error.to_string())?;
                 shake_hands(settings.protocol, stream).await?
             }
@@ -119,13 +119,15 @@ async fn shake_hands(protocol: Protocol, stream: impl AsyncRead + AsyncWrite + U
     })
 }
 
-/// The system's certificate authorities.
-fn trusting(protocol: Protocol) -> Result<ClientConfig, String> {
+/// The system's certificate authorities, and those of `otel_ca_file`.
+fn trusting(settings: &Traces) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().map_err(|error| error.to_string())?);
+    let own = settings.endpoint.transport.authorities.iter().flat_map(|authorities| authorities.certificates.iter().cloned());
+    // A system without any is no hindrance where there are others.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().unwrap_or_default().into_iter().chain(own));
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
     let mut configuration = builder.with_root_certificates(roots).with_no_client_auth();
-    configuration.alpn_protocols = vec![if protocol == Protocol::Grpc { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+    configuration.alpn_protocols = vec![if settings.protocol == Protocol::Grpc { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
     Ok(configuration)
 }

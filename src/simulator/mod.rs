@@ -48,7 +48,7 @@ use ledger::Ledger;
 /// A wire format that can be simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
-    /// `POST /v1/chat/completions`, `POST /v1/embeddings`, `GET /v1/models`.
+    /// `POST /v1/chat/completions`, `POST /v1/responses`, `POST /v1/embeddings`, `GET /v1/models`.
     OpenAi,
     /// `POST /v1/messages`, `POST /v1/messages/count_tokens`, `GET /v1/models`.
     Anthropic,

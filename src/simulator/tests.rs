@@ -238,6 +238,56 @@ async fn invalid_requests_are_refused_with_their_path() {
     }
 }
 
+fn response(more: &Value) -> Value {
+    let mut body = json!({"model": "gpt-5", "input": "hello there"});
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+#[tokio::test]
+async fn responses_are_judged_as_strictly_as_chats() {
+    let at = simulators().await;
+    let call = json!({"type": "function_call", "call_id": "a", "name": "t", "arguments": "{}"});
+    let output = json!({"type": "function_call_output", "call_id": "a", "output": "12"});
+    let thought = json!({"type": "reasoning", "summary": [], "encrypted_content": "gAAAAAsim"});
+    let user = json!({"role": "user", "content": "x"});
+    let tool = json!({"type": "function", "name": "t", "parameters": {"type": "object", "properties": {}}});
+    let cases = [
+        (json!({"fallbacks": []}), "Unknown parameter: 'fallbacks'"),
+        (json!({"messages": []}), "Unknown parameter: 'messages'"),
+        (json!({"max_output_tokens": 5}), "below minimum value"),
+        (json!({"previous_response_id": "resp_1"}), "Previous response with id 'resp_1' not found"),
+        (json!({"model": "gpt-4o", "include": ["reasoning.encrypted_content"]}), "not supported with this model"),
+        (json!({"input": [call]}), "No tool output found for function call a"),
+        (json!({"input": [user, output]}), "No tool call found for function call output with call_id a"),
+        (json!({"input": [user, thought]}), "without its required following item"),
+        (json!({"input": [thought, user]}), "without its required following item"),
+        (json!({"input": [{"type": "reasoning", "summary": [], "encrypted_content": "other"}, call, output]}), "could not be verified"),
+        (json!({"input": [{"role": "user", "content": "x", "cache_control": {}}]}), "Unknown parameter: 'input[0].cache_control'"),
+        (json!({"input": [{"role": "user", "content": [{"type": "output_text", "text": "x"}]}]}), "Invalid value: 'output_text'"),
+        (json!({"input": [{"role": "assistant", "content": [{"type": "input_text", "text": "x"}]}]}), "Invalid value: 'input_text'"),
+        (json!({"tools": [tool]}), "'additionalProperties' is required"),
+        (json!({"tools": [{"type": "function", "function": {"name": "t"}}]}), "Unknown parameter: 'tools[0].function'"),
+        (json!({"text": {"format": {"type": "json_schema", "json_schema": {}}}}), "Unknown parameter: 'text.format.json_schema'"),
+        (json!({"reasoning": {"effort": "much"}}), "Invalid value: 'much'"),
+    ];
+    for (more, expected) in cases {
+        let answer = send(at.openai, "/v1/responses", &response(&more)).await;
+        assert_eq!(answer.status, 400, "{more}");
+        assert!(answer.message().contains(expected), "{} lacks {expected}", answer.message());
+    }
+    let items = json!([user, thought, call, output]);
+    let plain = send(at.openai, "/v1/responses", &response(&json!({"input": items, "tools": [with(tool, "strict", json!(false))]}))).await;
+    assert!(plain.json()["output"][0]["content"][0]["text"].as_str().unwrap().contains("the tool said: 12"), "{}", plain.body);
+    let streamed = send(at.openai, "/v1/responses", &response(&json!({"stream": true, "reasoning": {"effort": "low"}}))).await;
+    let plain = send(at.openai, "/v1/responses", &response(&json!({"reasoning": {"effort": "low"}}))).await;
+    let events = streamed.events();
+    assert_eq!(events.last().unwrap()["response"], plain.json());
+    assert!(events.iter().enumerate().all(|(number, event)| event["sequence_number"] == number));
+}
+
 #[tokio::test]
 async fn faults_are_chosen_by_model_name() {
     let at = simulators().await;

@@ -163,16 +163,16 @@ fn settings(body: &Value) -> Result<(), Refusal> {
 }
 
 /// A kind of number, with the codes of what lies outside its bounds.
-struct Kind {
+pub(super) struct Kind {
     name: &'static str,
     below: &'static str,
     above: &'static str,
 }
 
-const DECIMAL: Kind = Kind { name: "decimal", below: "decimal_below_min_value", above: "decimal_above_max_value" };
-const INTEGER: Kind = Kind { name: "integer", below: "integer_below_min_value", above: "integer_above_max_value" };
+pub(super) const DECIMAL: Kind = Kind { name: "decimal", below: "decimal_below_min_value", above: "decimal_above_max_value" };
+pub(super) const INTEGER: Kind = Kind { name: "integer", below: "integer_below_min_value", above: "integer_above_max_value" };
 
-fn bounds(name: &str, kind: &Kind, number: f64, (least, most): (f64, f64)) -> Result<(), Refusal> {
+pub(super) fn bounds(name: &str, kind: &Kind, number: f64, (least, most): (f64, f64)) -> Result<(), Refusal> {
     let (side, sign, bound, code) = match () {
         () if number < least => ("below minimum", ">=", least, kind.below),
         () if number > most => ("above maximum", "<=", most, kind.above),

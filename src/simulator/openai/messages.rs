@@ -162,6 +162,11 @@ fn image(at: &str, image: Option<&Value>) -> Result<Image, Refusal> {
     if !["auto", "low", "high", "original"].contains(&detail) {
         return Err(invalid_value(&at.replace(".url", ".detail"), detail, &["low", "high", "auto", "original"]));
     }
+    address(&at, url)
+}
+
+/// An image by its URL, or within it.
+pub(super) fn address(at: &str, url: &str) -> Result<Image, Refusal> {
     if url.starts_with("https://") || url.starts_with("http://") {
         return Ok(Image::reference(url));
     }
@@ -178,7 +183,7 @@ fn image(at: &str, image: Option<&Value>) -> Result<Image, Refusal> {
         );
         return Err(Refusal::bad(message).param(at).code("invalid_value"));
     }
-    let bytes = decode(data).ok_or_else(|| Refusal::bad("Invalid base64 image_url.").param(&at).code("invalid_base64"))?;
+    let bytes = decode(data).ok_or_else(|| Refusal::bad("Invalid base64 image_url.").param(at).code("invalid_base64"))?;
     if sniff(&bytes).is_none_or(|found| !IMAGE_TYPES.contains(&found)) {
         let message = "You uploaded an unsupported image. Please make sure your image has of one the following formats: ['png', 'jpeg', 'gif', 'webp'].";
         return Err(Refusal::bad(message).param(at).code("invalid_image_format"));

@@ -3,6 +3,7 @@
 mod check;
 mod embed;
 mod messages;
+mod responses;
 mod write;
 
 use bytes::Bytes;
@@ -41,9 +42,14 @@ impl Format for OpenAi {
                 let reply = write::reply(&asked);
                 Ok(Page::Chat(Box::new(asked), reply))
             }
+            ("POST", "/v1/responses") => {
+                let asked = responses::check(&body(call)?)?;
+                let reply = responses::reply(&asked);
+                Ok(Page::Chat(Box::new(asked), reply))
+            }
             ("POST", "/v1/embeddings") => embed::embeddings(&body(call)?),
             ("GET", "/v1/models") => Ok(Page::Json(models())),
-            (method, "/v1/chat/completions" | "/v1/embeddings" | "/v1/models") => {
+            (method, "/v1/chat/completions" | "/v1/responses" | "/v1/embeddings" | "/v1/models") => {
                 let message = format!("Not allowed to {method} on {} (HINT: Perhaps you meant to use a different HTTP method?)", call.path);
                 Err(Refusal::new(405, message).code("method_not_supported"))
             }

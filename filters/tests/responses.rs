@@ -9,5 +9,9 @@ mod events;
 mod naive;
 #[path = "responses/recorded.rs"]
 mod recorded;
+#[path = "responses/requests.rs"]
+mod requests;
+#[path = "responses/splits.rs"]
+mod splits;
 #[path = "responses/stream.rs"]
 mod stream;

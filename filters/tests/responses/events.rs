@@ -54,6 +54,10 @@ impl Seen {
 
 /// What is done with each event that a stream reader of `dialect` reports.
 fn pump(dialect: &str, body: &[u8], cut: usize, quiet: bool, each: &mut dyn FnMut(&StreamEvent<'_>)) -> bool {
+    pump_pieces(dialect, &mut body.chunks(cut), quiet, each)
+}
+
+fn pump_pieces(dialect: &str, pieces: &mut dyn Iterator<Item = &[u8]>, quiet: bool, each: &mut dyn FnMut(&StreamEvent<'_>)) -> bool {
     let dialect = by_name(dialect).expect("a dialect");
     let (mut reader, mut splitter, mut content) = (dialect.chat_stream(Names::default()), Splitter::new(1 << 24), false);
     let mut read = |event: Event<'_>| {
@@ -65,12 +69,22 @@ fn pump(dialect: &str, body: &[u8], cut: usize, quiet: bool, each: &mut dyn FnMu
             reader.quiet(true);
         }
     };
-    for chunk in body.chunks(cut) {
+    for chunk in pieces {
         splitter.push(&Bytes::copy_from_slice(chunk), &mut read).expect("events within the limit");
     }
     splitter.end(&mut read).expect("events within the limit");
     reader.end(&mut |event| each(&event));
     reader.is_complete()
+}
+
+/// Reads a body cut at these places, in order.
+pub(crate) fn read_cut(body: &[u8], cuts: &[usize]) -> Seen {
+    let mut seen = Seen::default();
+    let ends = cuts.iter().copied().chain([body.len()]);
+    let starts = std::iter::once(0).chain(cuts.iter().copied());
+    let mut pieces = starts.zip(ends).map(|(from, to)| &body[from..to]);
+    seen.complete = pump_pieces("responses", &mut pieces, false, &mut |event| seen.note(event));
+    seen
 }
 
 /// Reads a body cut into chunks of `cut` bytes. `quiet`: as the gateway does, once content was seen.

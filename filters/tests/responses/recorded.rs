@@ -24,7 +24,7 @@ pub(crate) fn fixtures() -> Option<PathBuf> {
 }
 
 /// Recorded pairs of one endpoint, as (id, case).
-fn cases(folder: &Path, endpoint: &str) -> Vec<(String, Value)> {
+pub(crate) fn cases(folder: &Path, endpoint: &str) -> Vec<(String, Value)> {
     let index = fs::read_to_string(folder.join("dev/index.jsonl")).expect("an index");
     let rows = index.lines().map(|row| serde_json::from_str::<Value>(row).expect("a row"));
     rows.filter(|row| row["endpoint"] == endpoint)
@@ -62,7 +62,7 @@ fn responses(folder: &Path) -> Vec<(String, Value)> {
 }
 
 /// Streams, as (name, SSE).
-fn streams(folder: &Path) -> Vec<(String, String)> {
+pub(crate) fn streams(folder: &Path) -> Vec<(String, String)> {
     let recorded = cases(folder, "responses").into_iter();
     let recorded = recorded.filter_map(|(id, case)| Some((id, case["response_sse"].as_str()?.to_owned())));
     let others = replies(folder, ".chunks.txt").into_iter().flat_map(|(name, text)| {

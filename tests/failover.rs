@@ -537,3 +537,63 @@ async fn each_of_many_concurrent_requests_gets_its_own_answer() {
         assert_eq!(call.await.unwrap().expect(200).content(), "from claude");
     }
 }
+
+#[tokio::test]
+async fn every_sdks_word_for_its_timeout_is_a_deadline() {
+    for header in ["x-stainless-timeout", "x-server-timeout"] {
+        let three = three().await;
+        three.openai.always(Reply::Hang);
+        let began = Instant::now();
+        let reply = three.gateway.chat_with(&[(header, "1")], ask(GPT).to_string().as_bytes()).await;
+        reply.expect(504).error();
+        assert!(began.elapsed() < Duration::from_secs(5), "{header}: {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_routes_clocks_hold_for_all_that_is_asked_through_it_and_for_nothing_else() {
+    let route = "mcp: [{ id: quick, primary: openai/gpt-4o, fallbacks: [anthropic/claude-sonnet-4-5], timeouts: { header_ms: 200 } }]";
+    let three = three_with(|c| c.top(route).top("network: { breaker: { enabled: false } }")).await;
+    three.openai.always(Reply::Hang);
+    three.anthropic.script([claude_ok(), Reply::Hang]);
+    three.gemini.script([reply::json(native::gemini("from gemini"))]);
+    assert_eq!(three.gateway.chat(&ask("quick")).await.expect(200).content(), "from claude");
+    let own = three.gateway.chat(&with(ask("quick"), json!({"fallbacks": [CLAUDE, FLASH]}))).await;
+    assert_eq!(own.expect(200).attempts().len(), 3, "the request's own fallbacks keep them too: {:?}", own.attempts());
+    let began = Instant::now();
+    three.gateway.chat_with(&[("x-heliostat-timeout-ms", "900")], ask(GPT).to_string().as_bytes()).await.expect(504);
+    assert!(began.elapsed() >= Duration::from_millis(850), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn the_callers_own_clock_for_the_first_content_holds() {
+    let three = three().await;
+    three.openai.script([reply::ending([chunk(json!({"role": "assistant", "content": ""}), None)], End::Stall)]);
+    three.anthropic.script([reply::events(native::anthropic_stream(&["from claude"]))]);
+    let body = with(ask_stream(GPT), json!({"fallbacks": [CLAUDE]}));
+    let mut stream = three.gateway.stream_with(&[("x-heliostat-first-content-ms", "300")], &body).await;
+    assert_eq!(stream.attempts()[0], "openai/gpt-4o#OPENAI_API_KEY;timeout_first_content");
+    assert_eq!(text_of(&stream.rest().await), "from claude");
+}
+
+#[tokio::test]
+async fn while_another_candidate_is_left_an_attempt_gets_half_of_what_remains_and_the_last_gets_all() {
+    let three = three().await;
+    three.openai.always(Reply::Hang);
+    three.anthropic.always(Reply::Hang);
+    three.gemini.always(Reply::Hang);
+    let body = with(ask(GPT), json!({"fallbacks": [CLAUDE, FLASH]}));
+    let reply = three.gateway.chat_with(&[("x-heliostat-timeout-ms", "1600")], body.to_string().as_bytes()).await;
+    let took: Vec<u64> = reply
+        .expect(504)
+        .head
+        .header("x-heliostat-attempts")
+        .unwrap()
+        .split(", ")
+        .map(|attempt| attempt.rsplit(';').next().unwrap().trim_end_matches("ms").parse().unwrap())
+        .collect();
+    // 1,600 ms: a half, a half of the rest, the rest; less what passed before the first began, more by what a busy machine is late.
+    assert!((600..1_100).contains(&took[0]), "{took:?}");
+    assert!((150..600).contains(&took[1]), "{took:?}");
+    assert!(took[2] >= 50 && took.iter().sum::<u64>() < 2_600, "{took:?}");
+}

@@ -6,10 +6,11 @@ use super::catalogue;
 use super::field::{Field, Section, suggestion};
 use super::provider::{Providers, label};
 use super::snapshot::{Candidate, Route};
+use super::timeouts::Overrides;
 use super::value::shown;
 
 const FALLBACK: &[&str] = &["primary", "fallback"];
-const ROUTE: &[&str] = &["id", "primary", "fallbacks"];
+const ROUTE: &[&str] = &["id", "primary", "fallbacks", "timeouts"];
 
 /// `fallbacks`, taken apart.
 #[derive(Debug, Default)]
@@ -45,13 +46,17 @@ pub(super) fn routes(root: &Section<'_>, providers: &Providers) -> HashMap<Strin
         let id = section.require("id").and_then(|id| label(&id));
         let mut candidates: Vec<Candidate> = section.require("primary").and_then(|field| providers.candidate(&field)).into_iter().collect();
         candidates.extend(section.get("fallbacks").map(|field| providers.candidates(&field)).unwrap_or_default());
+        let timeouts = Overrides::read(section.get("timeouts"));
+        for candidate in &mut candidates {
+            candidate.timeouts = timeouts.over(candidate.timeouts);
+        }
         let Some(id) = id else { continue };
         if candidates.is_empty() {
             field.notice(format!("the route {id} is left out: nothing in it can serve"));
             continue;
         }
         let primary = candidates.remove(0);
-        if routes.insert(id.clone(), Route { primary, fallbacks: candidates }).is_some() {
+        if routes.insert(id.clone(), Route { primary, fallbacks: candidates, timeouts }).is_some() {
             let _: Option<()> = field.fail(format!("a second route with the id {id}"));
         }
     }
@@ -95,7 +100,7 @@ impl Providers {
         let name = catalogue::canonical(provider);
         if let Some(provider) = self.ready.iter().find(|provider| provider.name == name) {
             return if provider.serves(model) {
-                Some(Candidate { provider: provider.clone(), model: model.to_owned(), also: None })
+                Some(Candidate::new(provider, model))
             } else {
                 field.warn(format!("left out: no key of {name} may be used for {model}"));
                 None

@@ -28,6 +28,7 @@ mod resolve;
 mod secret;
 mod snapshot;
 mod speech;
+mod timeouts;
 mod traces;
 mod transport;
 mod tree;
@@ -51,7 +52,8 @@ pub use resolve::Resolution;
 pub use secret::Secret;
 pub use snapshot::{
     Account, Auth, BreakerRules, BudgetRules, CallPath, Candidate, ClientKey, Concurrency, Credential, Detour, Door, Endpoint, Exception,
-    Limits, Listener, ModelPattern, Provider, Retry, Route, SlowStream, Snapshot, Speech, Timeouts,
+    Limits, Listener, ModelPattern, Provider, Retry, Route, Snapshot, Speech,
 };
+pub use timeouts::{Overrides, SlowStream, Timeouts};
 pub use traces::{Attribute, Protocol, Sampling, Source as AttributeSource, Traces};
 pub use transport::{Authorities, Transport};

@@ -1,15 +1,14 @@
 //! `network` and `concurrency_and_buffer_size`: clocks, retries and the bound on requests under way.
 
 use super::field::{Field, Section};
-use super::snapshot::{BreakerRules, BudgetRules, Concurrency, Retry, SlowStream, Timeouts};
+use super::snapshot::{BreakerRules, BudgetRules, Concurrency, Retry};
+use super::timeouts::{Overrides, Timeouts};
 
 /// The keys of a `network` section, at the top level and in a provider.
 const NETWORK: &[&str] = &["breaker", "retry", "timeouts"];
 const BREAKER: &[&str] = &["enabled", "consecutive", "error_rate", "min_requests", "window_ms", "open_ms", "open_max_ms", "fair_ms"];
 const RETRY: &[&str] = &["max_retries", "backoff_initial_ms", "budget"];
 const BUDGET: &[&str] = &["enabled", "share", "reserve"];
-const TIMEOUTS: &[&str] = &["connect_ms", "tls_ms", "header_ms", "first_content_ms", "stall_ms", "total_ms", "slow_stream"];
-const SLOW_STREAM: &[&str] = &["enabled", "window_ms", "min_bytes_per_s"];
 const CONCURRENCY: &[&str] = &["concurrency", "buffer_size"];
 
 const MAX_RETRIES: u64 = 100;
@@ -33,7 +32,7 @@ impl Network {
         if let Some(section) = field.and_then(|field| field.section(NETWORK)) {
             self.read_breaker(&section);
             self.read_retry(&section);
-            self.read_timeouts(&section);
+            self.timeouts = Overrides::read(section.get("timeouts")).over(self.timeouts);
         }
         self
     }
@@ -79,28 +78,6 @@ impl Network {
             rules.reserve = u32::try_from(reserve).unwrap_or(rules.reserve);
         }
     }
-
-    fn read_timeouts(&mut self, network: &Section<'_>) {
-        let Some(section) = network.get("timeouts").and_then(|field| field.section(TIMEOUTS)) else { return };
-        let mut said_header_ms = self.timeouts.header_ms.unwrap_or_default();
-        let Timeouts { connect_ms, tls_ms, header_ms, first_content_ms, stall_ms, total_ms, slow_stream } = &mut self.timeouts;
-        for (key, target) in TIMEOUTS.iter().zip([connect_ms, tls_ms, &mut said_header_ms, first_content_ms, stall_ms, total_ms]) {
-            section.milliseconds(key, 1, target);
-        }
-        *header_ms = (said_header_ms > 0).then_some(said_header_ms);
-        if let Some(section) = section.get("slow_stream").and_then(|field| field.section(SLOW_STREAM)) {
-            *slow_stream = slow(&section, slow_stream.unwrap_or_default());
-        }
-    }
-}
-
-/// Reads what is asked of slow streams; to write the section is to ask.
-fn slow(section: &Section<'_>, mut rules: SlowStream) -> Option<SlowStream> {
-    section.milliseconds("window_ms", 1, &mut rules.window_ms);
-    if let Some(bytes) = section.get("min_bytes_per_s").and_then(|field| field.integer(1..=MAX_REQUESTS)) {
-        rules.min_bytes_per_s = bytes;
-    }
-    section.get("enabled").is_none_or(|field| field.boolean() != Some(false)).then_some(rules)
 }
 
 /// Reads a provider's bound, if it has one.

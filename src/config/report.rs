@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::snapshot::{Candidate, Credential, Endpoint, ModelPattern, Provider, Snapshot, Timeouts};
+use super::snapshot::{Candidate, Credential, Endpoint, ModelPattern, Provider, Snapshot};
+use super::timeouts::Timeouts;
 use super::traces::{Protocol, Sampling};
 
 /// Describes a configuration in columns, for people.

@@ -55,7 +55,7 @@ impl Snapshot {
             None => self.owner(asked).map(|provider| (provider, asked)),
         };
         match found {
-            Some((provider, model)) => Resolution::Candidate(Candidate { provider: provider.clone(), model: model.to_owned(), also: None }),
+            Some((provider, model)) => Resolution::Candidate(Candidate::new(provider, model)),
             None => Resolution::Unknown { known: self.known() },
         }
     }

@@ -15,6 +15,7 @@ use super::identity::Identity;
 use super::image_fetch::ImageFetch;
 use super::inactive::{Governance, SemanticCache};
 use super::observability::Observability;
+use super::timeouts::{Overrides, Timeouts};
 use super::transport::Transport;
 
 /// A whole configuration. Immutable; a reload builds another.
@@ -127,6 +128,16 @@ pub struct Candidate {
     pub model: String,
     /// Which of [`Provider::also`] it is spoken to in; `None` is the usual way.
     pub also: Option<usize>,
+    /// Clocks of an attempt at it: its provider's, or what its route says instead.
+    pub timeouts: Timeouts,
+}
+
+impl Candidate {
+    /// A model at a provider, with the provider's clocks.
+    #[must_use]
+    pub fn new(provider: &Arc<Provider>, model: impl Into<String>) -> Self {
+        Self { provider: provider.clone(), model: model.into(), also: None, timeouts: provider.timeouts }
+    }
 }
 
 /// A named route.
@@ -136,6 +147,8 @@ pub struct Route {
     pub primary: Candidate,
     /// Tried next, in order.
     pub fallbacks: Vec<Candidate>,
+    /// Clocks that hold for whatever is asked through it.
+    pub timeouts: Overrides,
 }
 
 /// Who serves models.
@@ -274,67 +287,6 @@ pub struct Endpoint {
     pub path: String,
     /// Trust, and the version of HTTP.
     pub transport: Transport,
-}
-
-/// Clocks of an attempt, in milliseconds. Names and defaults: contract, "Candidates and attempts".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// TCP connect.
-    pub connect_ms: u64,
-    /// TLS handshake.
-    pub tls_ms: u64,
-    /// Until the response header. Where nothing is set: 30 s for a stream; a whole reply comes with its header, and has only the total.
-    pub header_ms: Option<u64>,
-    /// Until the first content.
-    pub first_content_ms: u64,
-    /// Between contents.
-    pub stall_ms: u64,
-    /// All attempts and the whole reply.
-    pub total_ms: u64,
-    /// How fast a stream must begin; `None` is no matter how slow.
-    pub slow_stream: Option<SlowStream>,
-}
-
-/// How fast a stream must begin, while there is another candidate: it is held until it has said so much, and left if it has not in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SlowStream {
-    /// From the first content on.
-    pub window_ms: u64,
-    /// Content, in bytes of JSON; a token is about four.
-    pub min_bytes_per_s: u64,
-}
-
-impl SlowStream {
-    /// What must have been said when the window ends.
-    #[must_use]
-    pub const fn least_bytes(self) -> u64 {
-        self.window_ms.saturating_mul(self.min_bytes_per_s) / 1_000
-    }
-}
-
-impl Default for SlowStream {
-    fn default() -> Self {
-        Self { window_ms: 1_000, min_bytes_per_s: 20 }
-    }
-}
-
-impl Timeouts {
-    /// Until the response header of a stream, where nothing is set.
-    pub const STREAM_HEADER_MS: u64 = 30_000;
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect_ms: 1_500,
-            tls_ms: 2_000,
-            header_ms: None,
-            first_content_ms: 30_000,
-            stall_ms: 30_000,
-            total_ms: 600_000,
-            slow_stream: None,
-        }
-    }
 }
 
 /// Extra attempts at one candidate.

@@ -212,7 +212,7 @@ impl Attempt<'_> {
     }
 
     async fn connect(&self, waiting: &mut Waiting<'_>) -> Result<Lease, Ended> {
-        let timeouts = &self.candidate.provider.timeouts;
+        let timeouts = &self.candidate.timeouts;
         let leased = waiting.on(self.clocks.header, self.lease(timeouts)).await;
         match leased.map_err(|interrupt| interrupt.ended(Phase::Connect))? {
             Ok(lease) => Ok(lease),

@@ -115,7 +115,7 @@ fn said(reply: &Glance<'_>) -> Said {
 /// # Errors
 /// The client cannot be written to, or the provider broke off where only a cut connection can say so.
 pub async fn answer(session: &mut Session, context: &mut Context, ready: Ready, terms: Terms<'_>, pool: &Pool) -> pingora::Result<End> {
-    let stall = Duration::from_millis(terms.candidate.provider.timeouts.stall_ms);
+    let stall = Duration::from_millis(terms.candidate.timeouts.stall_ms);
     let clocks = RelayClocks { total: terms.total, stall };
     context.outcome.first_content = Some(Instant::now());
     context.outcome.upstream_request_id = headers::upstream_id(ready.head());

@@ -428,7 +428,7 @@ impl<'a> Failover<'a> {
             self.gateway.telemetry.cooldown(&candidate.provider.name, &credential.name, fault.outcome.label());
         }
         let fair = Duration::from_millis(candidate.provider.breaker.fair_ms);
-        if let Some(blame) = verdict::blame(fault.outcome, now.saturating_duration_since(began), candidate.provider.timeouts, fair) {
+        if let Some(blame) = verdict::blame(fault.outcome, now.saturating_duration_since(began), candidate.timeouts, fair) {
             self.live.lanes.blame(&used, blame, began, now);
         }
         if !tried.credentials.contains(&credential.index) {
@@ -471,7 +471,7 @@ impl<'a> Failover<'a> {
 
     /// While another candidate is left an attempt may use at most half of what remains of the time to the first byte.
     fn clocks(&self, candidate: &Candidate, now: Instant) -> AttemptClocks {
-        let timeouts = &candidate.provider.timeouts;
+        let timeouts = &candidate.timeouts;
         let remaining = self.call.clocks.first_byte.saturating_duration_since(now);
         let share = now + if self.queue.is_empty() { remaining } else { remaining / 2 };
         let within = |ms: Option<u64>| ms.map_or(share, |ms| share.min(now + Duration::from_millis(ms)));

@@ -14,12 +14,17 @@ use super::endpoint::Called;
 use super::operation::Operation;
 use super::problem::Problem;
 use super::redact;
-use crate::config::{Candidate, Limits, Resolution, Snapshot};
+use crate::config::{Candidate, Limits, Overrides, Resolution, Snapshot};
 
 static STRICT: HeaderName = HeaderName::from_static("x-heliostat-strict");
 static TIMEOUT: HeaderName = HeaderName::from_static("x-heliostat-timeout-ms");
 static FIRST_CONTENT: HeaderName = HeaderName::from_static("x-heliostat-first-content-ms");
-static SDK_TIMEOUT: HeaderName = HeaderName::from_static("x-stainless-read-timeout");
+/// Where the official SDKs tell their own timeout, in seconds: OpenAI's and Anthropic's for Python, the same for Node, Google's.
+static SDK_TIMEOUTS: [HeaderName; 3] = [
+    HeaderName::from_static("x-stainless-read-timeout"),
+    HeaderName::from_static("x-stainless-timeout"),
+    HeaderName::from_static("x-server-timeout"),
+];
 
 /// Taken off a deadline that the client's SDK told us, for the way back.
 const SDK_MARGIN: Duration = Duration::from_millis(250);
@@ -56,14 +61,15 @@ fn candidates(
     asked: &str,
     snapshot: &Snapshot,
 ) -> Result<Vec<Candidate>, Problem> {
-    let (primary, of_route) = match snapshot.resolve(asked) {
-        Resolution::Route(route) => (route.primary.clone(), Some(route.fallbacks.clone())),
-        Resolution::Candidate(candidate) => (candidate, None),
+    let (primary, of_route, clocks) = match snapshot.resolve(asked) {
+        Resolution::Route(route) => (route.primary.clone(), Some(route.fallbacks.clone()), route.timeouts),
+        Resolution::Candidate(candidate) => (candidate, None, Overrides::default()),
         Resolution::Unknown { known } => return Err(unknown_model(asked, &known, "model")),
     };
     let fallbacks = match of_body(fallbacks, snapshot)? {
-        Some(fallbacks) => {
+        Some(mut fallbacks) => {
             operation.check_fallbacks(&primary, &fallbacks)?;
+            fallbacks.iter_mut().for_each(|fallback| fallback.timeouts = clocks.over(fallback.timeouts));
             fallbacks
         }
         // Written for chat as well: those that cannot stand in are passed over.
@@ -97,7 +103,7 @@ fn of_body(fallbacks: Option<Vec<FallbackRef<'_>>>, snapshot: &Snapshot) -> Resu
         match snapshot.resolve(&name) {
             Resolution::Candidate(candidate) => candidates.push(candidate),
             // Not recursive: a route stands for its primary.
-            Resolution::Route(route) => candidates.push(route.primary.clone()),
+            Resolution::Route(route) => candidates.push(Candidate::new(&route.primary.provider, &route.primary.model)),
             Resolution::Unknown { known } => {
                 return Err(Problem { status: 400, ..unknown_model(&name, &known, &format!("fallbacks[{index}]")) });
             }
@@ -149,7 +155,7 @@ fn check_images(operation: Operation, document: &Document, limits: &Limits) -> R
 /// # Errors
 /// 400 for a header that is no number.
 pub fn clocks(headers: &HeaderMap, candidates: &[Candidate], now: Instant) -> Result<Clocks, Problem> {
-    let total_ms = candidates.first().map_or(0, |candidate| candidate.provider.timeouts.total_ms);
+    let total_ms = candidates.first().map_or(0, |candidate| candidate.timeouts.total_ms);
     let total = Duration::from_millis(total_ms);
     let mut first_byte = total;
     if let Some(limit) = milliseconds(headers, &TIMEOUT)? {
@@ -162,11 +168,12 @@ pub fn clocks(headers: &HeaderMap, candidates: &[Candidate], now: Instant) -> Re
     Ok(Clocks { first_byte: now + first_byte, total: now + total, first_content })
 }
 
-/// What the official SDKs say of their own read timeout, in seconds.
+/// What the official SDKs say of their own timeout: the least of them.
 fn sdk_deadline(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: f64 = headers.get(&SDK_TIMEOUT)?.to_str().ok()?.trim().parse().ok()?;
-    let limit = Duration::try_from_secs_f64(seconds).ok()?;
-    (limit > Duration::ZERO).then(|| limit.saturating_sub(SDK_MARGIN).max(limit / 2))
+    let said = |name: &HeaderName| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    let limits = SDK_TIMEOUTS.iter().filter_map(said).filter_map(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let limit = limits.filter(|limit| !limit.is_zero()).min()?;
+    Some(limit.saturating_sub(SDK_MARGIN).max(limit / 2))
 }
 
 fn milliseconds(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Duration>, Problem> {

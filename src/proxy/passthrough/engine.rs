@@ -181,7 +181,7 @@ impl Engine<'_> {
 
     fn clocks(&self, now: Instant) -> AttemptClocks {
         let Keys { candidate, clocks, .. } = &self.pass.keys;
-        let timeouts = &candidate.provider.timeouts;
+        let timeouts = &candidate.timeouts;
         let header = timeouts.header_ms.map_or(clocks.first_byte, |ms| clocks.first_byte.min(now + Duration::from_millis(ms)));
         AttemptClocks { header, first_content: clocks.total, stall: Duration::from_millis(timeouts.stall_ms), slow_stream: None }
     }

@@ -85,7 +85,7 @@ pub async fn admit(session: &mut Session, context: &mut Context, unknown: Proble
     }
     context.outcome.asked_model = model.chars().take(256).collect();
     context.outcome.bytes_in = if let Way::Engine(body) = &way { body.len() as u64 } else { 0 };
-    let candidate = Candidate { provider: target.provider.clone(), model, also: None };
+    let candidate = Candidate::new(&target.provider, model);
     let clocks = plan::clocks(&session.req_header().headers, std::slice::from_ref(&candidate), context.started)?;
     context.pass = Some(Box::new(Pass { target, keys: Keys::new(candidate, clocks), way, permit: None }));
     Ok(Ask::PassThrough)

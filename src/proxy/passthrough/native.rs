@@ -84,12 +84,12 @@ pub async fn peer(gateway: &Gateway, context: &mut Context) -> pingora::Result<B
     if let Err(without) = keys.choose(&live) {
         return refuse(state, told(without));
     }
-    let patience = Duration::from_millis(keys.candidate.provider.timeouts.total_ms);
+    let patience = Duration::from_millis(keys.candidate.timeouts.total_ms);
     if !matches!(tokio::time::timeout(patience, keys.authorise(&live, &gateway.pool)).await, Ok(Ok(()))) {
         return refuse(state, Problem::new(502, "upstream_authentication", "No access token is granted to the gateway's service account."));
     }
     let Some(credential) = keys.current() else { return Error::e_explain(ErrorType::InternalError, "no key") };
-    let timeouts = keys.candidate.provider.timeouts;
+    let timeouts = keys.candidate.timeouts;
     let mut peer = match gateway.pool.native_peer(&credential.endpoint, &timeouts).await {
         Ok(peer) => peer,
         Err(error) => {

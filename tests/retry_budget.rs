@@ -22,8 +22,7 @@ async fn beyond_the_budget_a_failed_request_goes_on_without_a_repeat_and_says_so
     let second = gateway.chat(&body).await.expect(200).attempts();
     assert_eq!(openai.received().len(), 3, "no further one: {second:?}");
     assert!(second[1].starts_with("openai/gpt-4o;skipped retry_budget"), "{second:?}");
-    let metrics = gateway.admin_get("/metrics").await.text();
-    assert!(metrics.contains(r#"outcome="skipped_retry_budget""#), "{metrics}");
+    gateway.until_metrics(r#"outcome="skipped_retry_budget""#).await;
 }
 
 #[tokio::test]

@@ -44,6 +44,8 @@ pub enum FaultKind {
     Timeout,
     /// Other 5xx.
     Server,
+    /// A 200 that is no answer: the body or an event is not what the API documents.
+    Malformed,
     /// 400 and 422: the request is wrong.
     BadRequest,
     /// 400: the conversation is longer than the model's context.
@@ -69,6 +71,14 @@ impl Fault {
             param: None,
             retry_after_ms: None,
         }
+    }
+}
+
+impl Fault {
+    /// A 200 that cannot be read.
+    #[must_use]
+    pub fn malformed(message: &str) -> Self {
+        Self { kind: FaultKind::Malformed, ..Self::new(502, None, message) }
     }
 }
 

@@ -38,6 +38,15 @@ pub(super) fn fallbacks(root: &Section<'_>, providers: &Providers) -> Fallbacks 
     fallbacks
 }
 
+/// Reads `context_fallbacks`: `{primary, fallback}`.
+pub(super) fn context_fallbacks(root: &Section<'_>, providers: &Providers) -> Vec<(Candidate, Vec<Candidate>)> {
+    let mut fallbacks = Fallbacks::default();
+    for field in root.get("context_fallbacks").and_then(|field| field.items()).unwrap_or_default() {
+        fallbacks.add_primary(&field, providers);
+    }
+    fallbacks.primary
+}
+
 /// Reads `mcp`: named routes, in whatever order.
 pub(super) fn routes(root: &Section<'_>, providers: &Providers) -> HashMap<String, Route> {
     let mut routes = HashMap::new();

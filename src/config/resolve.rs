@@ -84,6 +84,12 @@ impl Snapshot {
         own.unwrap_or(&self.global_fallbacks).iter().filter(|candidate| *candidate != primary).cloned().collect()
     }
 
+    /// What the file says to try when `candidate` finds the conversation too long.
+    #[must_use]
+    pub fn larger_than(&self, candidate: &Candidate) -> &[Candidate] {
+        self.context_fallbacks.iter().find(|(small, _)| small == candidate).map_or(&[], |(_, larger)| larger)
+    }
+
     /// A provider by its name or an alias.
     #[must_use]
     pub fn provider(&self, name: &str) -> Option<&std::sync::Arc<Provider>> {
@@ -116,7 +122,8 @@ impl Snapshot {
     }
 
     fn named(&self) -> impl Iterator<Item = &Candidate> {
-        let primaries = self.primary_fallbacks.iter().flat_map(|(primary, list)| std::iter::once(primary).chain(list));
+        let lists = self.primary_fallbacks.iter().chain(&self.context_fallbacks);
+        let primaries = lists.flat_map(|(primary, list)| std::iter::once(primary).chain(list));
         let routes = self.route_ids().into_iter().filter_map(|id| self.routes.get(id));
         let routes = routes.flat_map(|route| std::iter::once(&route.primary).chain(&route.fallbacks));
         self.global_fallbacks.iter().chain(primaries).chain(routes)

@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub global_fallbacks: Vec<Candidate>,
     /// `fallbacks` as `{primary, fallback}`: tried after that model.
     pub primary_fallbacks: Vec<(Candidate, Vec<Candidate>)>,
+    /// `context_fallbacks`: tried when that model says that the conversation is too long for it.
+    pub context_fallbacks: Vec<(Candidate, Vec<Candidate>)>,
     /// Bounds on what a client may send.
     pub limits: Limits,
     /// What becomes of images that are named by URL.

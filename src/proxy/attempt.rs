@@ -403,6 +403,9 @@ pub fn in_stream(fault: Fault) -> Ended {
     if fault == pump::truncated() {
         return failed(Outcome::Truncated, fault);
     }
+    if fault.kind == FaultKind::Malformed {
+        return failed(Outcome::Malformed, fault);
+    }
     let outcome = Outcome::Fault(fault.kind);
     let (status, retry_after) = (Some(fault.status), fault.retry_after_ms.map(Duration::from_millis));
     Ended::Failed(Box::new(Failure { outcome, fault, status, retry_after, answer: None }))

@@ -177,7 +177,7 @@ async fn stream(
 fn malformed(message: &str) -> Fault {
     Fault {
         status: 502,
-        kind: FaultKind::Server,
+        kind: FaultKind::Malformed,
         message: message.to_owned(),
         code: Some("upstream_malformed".to_owned()),
         param: None,

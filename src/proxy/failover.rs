@@ -52,15 +52,17 @@ pub struct Failover<'a> {
     gateway: &'a Gateway,
     live: &'a Live,
     call: &'a Call,
-    queue: VecDeque<Visit>,
+    queue: VecDeque<Visit<'a>>,
+    /// Those it has come to.
+    visited: Vec<&'a Candidate>,
     translator: Translator<'a>,
     exhausted: Exhausted,
 }
 
 /// A candidate to be tried.
 #[derive(Debug, Clone, Copy)]
-struct Visit {
-    index: usize,
+struct Visit<'a> {
+    candidate: &'a Candidate,
     /// Nothing else is left: what cools down may be probed, or waited for.
     last_resort: bool,
 }
@@ -106,12 +108,18 @@ impl<'a> Failover<'a> {
     #[must_use]
     pub fn new(gateway: &'a Gateway, live: &'a Live, call: &'a Call) -> Self {
         let now = Instant::now();
-        let mut order: Vec<usize> = (0..call.candidates.len()).collect();
-        order.sort_by_key(|index| {
-            call.candidates.get(*index).is_some_and(|candidate| live.lanes.is_cool(&candidate.provider, &candidate.model, now))
-        });
-        let queue = order.into_iter().map(|index| Visit { index, last_resort: false }).collect();
-        Self { gateway, live, call, queue, translator: Translator::new(call, &live.snapshot), exhausted: Exhausted::default() }
+        let mut order: Vec<&Candidate> = call.candidates.iter().collect();
+        order.sort_by_key(|candidate| live.lanes.is_cool(&candidate.provider, &candidate.model, now));
+        let queue = order.into_iter().map(|candidate| Visit { candidate, last_resort: false }).collect();
+        Self {
+            gateway,
+            live,
+            call,
+            queue,
+            visited: Vec::new(),
+            translator: Translator::new(call, &live.snapshot),
+            exhausted: Exhausted::default(),
+        }
     }
 
     /// Runs it to its end.
@@ -120,7 +128,8 @@ impl<'a> Failover<'a> {
     /// The client cannot be written to.
     pub async fn run(&mut self, session: &mut Session, context: &mut Context) -> pingora::Result<End> {
         while let Some(visit) = self.queue.pop_front() {
-            let Some(candidate) = self.call.candidates.get(visit.index) else { continue };
+            let candidate = visit.candidate;
+            self.visited.push(candidate);
             if Box::pin(self.fetch_images(session, context, candidate)).await == Err(Interrupt::ClientGone) {
                 return Ok(End::ClientGone);
             }
@@ -164,7 +173,7 @@ impl<'a> Failover<'a> {
         &mut self,
         session: &mut Session,
         context: &mut Context,
-        visit: Visit,
+        visit: Visit<'a>,
         candidate: &'a Candidate,
         prepared: &Prepared,
     ) -> pingora::Result<Next> {
@@ -215,11 +224,20 @@ impl<'a> Failover<'a> {
                 Step::NextKey => tried.history.extra += 1,
                 Step::NextCandidate => return Ok(Next::Candidate),
                 Step::Answer => {
-                    self.queue.clear();
+                    self.queue = self.larger(candidate);
                     return Ok(Next::Candidate);
                 }
             }
         }
+    }
+
+    /// Where a conversation may go that was too long for a candidate: what is configured for it and has not been asked. Nowhere, if that
+    /// is not what went wrong last.
+    fn larger(&self, candidate: &Candidate) -> VecDeque<Visit<'a>> {
+        let too_long = self.exhausted.faults.last().is_some_and(|fault| fault.outcome == Outcome::Fault(FaultKind::ContextLength));
+        let larger = self.live.snapshot.larger_than(candidate).iter().filter(|_| too_long);
+        let fit = larger.filter(|larger| self.call.operation.may_stand_in(candidate, larger) && !self.visited.contains(larger));
+        fit.map(|candidate| Visit { candidate, last_resort: false }).collect()
     }
 
     /// Takes a place at a bounded provider, waiting for one while the client does.
@@ -241,7 +259,7 @@ impl<'a> Failover<'a> {
         &mut self,
         session: &mut Session,
         context: &mut Context,
-        visit: Visit,
+        visit: Visit<'a>,
         candidate: &'a Candidate,
         tried: &Tried,
     ) -> Result<Chosen, Next> {
@@ -424,7 +442,7 @@ impl<'a> Failover<'a> {
         );
         let used = Used { provider: &candidate.provider, credential: credential.index, model: &candidate.model };
         if let Some(cooldown) = verdict::cooldown(&fault) {
-            self.live.lanes.cool(&used, cooldown, now);
+            self.live.lanes.cool(&used, cooldown, fastrand::f64(), now);
             self.gateway.telemetry.cooldown(&candidate.provider.name, &credential.name, fault.outcome.label());
         }
         let fair = Duration::from_millis(candidate.provider.breaker.fair_ms);

@@ -22,6 +22,14 @@ const ID_BYTES: usize = 256;
 const COMES_BACK: &[&str] =
     &["x-ratelimit-", "anthropic-ratelimit-", "retry-after", "retry-after-ms", "openai-processing-ms", "openai-version", "x-should-retry"];
 
+/// Anthropic's limits: what remains, and when it is whole again.
+const ANTHROPIC_LIMITS: [[&str; 2]; 4] = [
+    ["anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"],
+    ["anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"],
+    ["anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset"],
+    ["anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset"],
+];
+
 /// Headers a provider names its request with.
 pub const UPSTREAM_IDS: &[&str] = &["x-request-id", "request-id", "x-goog-request-id"];
 
@@ -111,11 +119,14 @@ pub fn upstream_id(upstream: &Head) -> Option<String> {
 /// How long a provider asks to wait: by its headers, else by its body; else, after a 429, until the last limit that is used up is whole.
 #[must_use]
 pub fn retry_after(head: &Head, fault: &Fault) -> Option<Duration> {
-    let stated = wait::parse(head.text("retry-after-ms"), head.text("retry-after"), SystemTime::now());
+    let now = SystemTime::now();
+    let stated = wait::parse(head.text("retry-after-ms"), head.text("retry-after"), now);
     let limits = || {
         let requests = wait::reset(head.text("x-ratelimit-remaining-requests"), head.text("x-ratelimit-reset-requests"));
         let tokens = wait::reset(head.text("x-ratelimit-remaining-tokens"), head.text("x-ratelimit-reset-tokens"));
-        requests.max(tokens).filter(|_| head.status == 429)
+        let anthropic =
+            ANTHROPIC_LIMITS.iter().filter_map(|[remaining, reset]| wait::reset_at(head.text(remaining), head.text(reset), now));
+        anthropic.max().max(requests).max(tokens).filter(|_| head.status == 429)
     };
     stated.or_else(|| fault.retry_after_ms.and_then(wait::from_ms)).or_else(limits)
 }

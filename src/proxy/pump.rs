@@ -283,7 +283,7 @@ pub fn overdue() -> Fault {
 }
 
 fn unreadable(error: SplitError) -> Fault {
-    gateway_fault(502, FaultKind::Server, &format!("The provider's stream cannot be read: {error}."), "stream_malformed")
+    gateway_fault(502, FaultKind::Malformed, &format!("The provider's stream cannot be read: {error}."), "stream_malformed")
 }
 
 fn gateway_fault(status: u16, kind: FaultKind, message: &str, code: &str) -> Fault {

@@ -298,6 +298,22 @@ impl RequestRecord {
         self.attempts.iter().rfind(|attempt| attempt.skipped.is_none())
     }
 
+    /// What a client that left was waiting for: `receiving` its answer; an attempt to `connect`, for the `header`, the `first_content`;
+    /// `queue`, `cool_down`, `back_off`, `image_fetch`, `token`; or `sending` its own request.
+    #[must_use]
+    pub fn left_while(&self) -> &'static str {
+        if self.first_content.is_some() {
+            return "receiving";
+        }
+        let attempt = self.attempts.last().filter(|attempt| attempt.skipped.is_none());
+        let waited = self.stages.last().filter(|stage| attempt.is_none_or(|attempt| stage.ended >= attempt.settled));
+        match (attempt, waited) {
+            (_, Some(stage)) => stage.kind.as_str(),
+            (Some(attempt), None) => attempt.times.waits_for(),
+            (None, None) => "sending",
+        }
+    }
+
     /// Microseconds from the start to `moment`.
     #[must_use]
     pub fn us(&self, moment: Instant) -> u64 {
@@ -381,6 +397,16 @@ impl StageKind {
             Self::BackOff => "back_off",
             Self::ImageFetch => "image_fetch",
             Self::Token => "token",
+        }
+    }
+}
+
+impl AttemptTimes {
+    fn waits_for(&self) -> &'static str {
+        match (self.connected, self.header) {
+            (None, _) => "connect",
+            (Some(_), None) => "header",
+            (Some(_), Some(_)) => "first_content",
         }
     }
 }

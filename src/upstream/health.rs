@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 const GUESS_FIRST: Duration = Duration::from_secs(2);
 /// The longest guessed cool-down.
 const GUESS_MAX: Duration = Duration::from_secs(60);
+/// So much of a guess is left to chance.
+const JITTER: f64 = 0.25;
 /// The longest cool-down that an upstream's word alone brings about: a wrong header must not cost a credential for days.
 const STATED_MAX: Duration = Duration::from_secs(3_600);
 /// How long a credential rests whose account has nothing left to spend.
@@ -81,8 +83,9 @@ impl Cell {
         })
     }
 
-    /// Starts or prolongs a cool-down. Faults of attempts that ran side by side are one strike; that of a probe is another.
-    pub(crate) fn cool(&self, stated: Option<Duration>, now: Instant) {
+    /// Starts or prolongs a cool-down. Faults of attempts that ran side by side are one strike; that of a probe is another. `chance`,
+    /// from 0 to 1, takes up to a quarter from a guess, so that gateways and keys that failed together do not come back together.
+    pub(crate) fn cool(&self, stated: Option<Duration>, chance: f64, now: Instant) {
         self.with(|state| {
             state.failed_at = Some(now);
             let current = state.cool.filter(|(until, _)| now < *until);
@@ -96,7 +99,8 @@ impl Cell {
                 None => {
                     let doubled = GUESS_FIRST.saturating_mul(1 << state.strikes.min(16));
                     state.strikes = state.strikes.saturating_add(1);
-                    state.cool = Some((now + doubled.min(GUESS_MAX), false));
+                    let guess = doubled.min(GUESS_MAX).mul_f64(1.0 - JITTER * chance.clamp(0.0, 1.0));
+                    state.cool = Some((now + guess, false));
                 }
             }
         });
@@ -174,23 +178,23 @@ mod tests {
     fn a_guess_doubles_to_a_minute_and_a_success_resets_it() {
         let (cell, mut now) = (Cell::default(), Instant::now());
         for expected in [2, 4, 8, 16, 32, 60, 60] {
-            cell.cool(None, now);
+            cell.cool(None, 0.0, now);
             assert_eq!(until(&cell, now), Some((seconds(expected), false)));
             now += seconds(expected);
             assert_eq!(cell.standing(now), Standing::Healthy);
         }
         cell.success(now);
-        cell.cool(None, now);
+        cell.cool(None, 0.0, now);
         assert_eq!(until(&cell, now), Some((seconds(2), false)));
     }
 
     #[test]
     fn faults_side_by_side_are_one_strike_and_a_probes_is_another() {
         let (cell, now) = (Arc::new(Cell::default()), Instant::now());
-        (0..20).for_each(|_| cell.cool(None, now));
+        (0..20).for_each(|_| cell.cool(None, 0.0, now));
         assert_eq!(until(&cell, now), Some((seconds(2), false)));
         let probe = cell.probe();
-        cell.cool(None, now + seconds(1));
+        cell.cool(None, 0.0, now + seconds(1));
         drop(probe);
         assert_eq!(until(&cell, now + seconds(1)), Some((seconds(4), false)));
     }
@@ -198,12 +202,12 @@ mod tests {
     #[test]
     fn what_was_stated_wins_over_a_guess_and_the_longer_over_the_shorter() {
         let (cell, now) = (Cell::default(), Instant::now());
-        cell.cool(None, now);
-        cell.cool(Some(seconds(30)), now);
-        cell.cool(Some(seconds(5)), now);
-        cell.cool(None, now);
+        cell.cool(None, 0.0, now);
+        cell.cool(Some(seconds(30)), 0.0, now);
+        cell.cool(Some(seconds(5)), 0.0, now);
+        cell.cool(None, 0.0, now);
         assert_eq!(until(&cell, now), Some((seconds(30), true)));
-        cell.cool(Some(seconds(1_000_000)), now);
+        cell.cool(Some(seconds(1_000_000)), 0.0, now);
         assert_eq!(until(&cell, now), Some((STATED_MAX, true)));
     }
 
@@ -211,7 +215,7 @@ mod tests {
     fn a_success_that_began_before_the_fault_says_nothing_of_it() {
         let (cell, began) = (Cell::default(), Instant::now());
         let now = began + seconds(5);
-        cell.cool(None, now);
+        cell.cool(None, 0.0, now);
         cell.success(began);
         assert!(until(&cell, now).is_some());
         cell.success(now);
@@ -238,5 +242,17 @@ mod tests {
         assert_eq!(cell.standing(now + seconds(100_000)), Standing::Off);
         cell.reloaded();
         assert_eq!(cell.standing(now), Standing::Healthy);
+    }
+
+    #[test]
+    fn chance_takes_up_to_a_quarter_from_a_guess_and_nothing_from_a_word() {
+        for (stated, chance, expected_ms) in
+            [(None, 0.0, 2_000), (None, 0.5, 1_750), (None, 1.0, 1_500), (None, 7.0, 1_500), (Some(seconds(9)), 1.0, 9_000)]
+        {
+            let (cell, now) = (Cell::default(), Instant::now());
+            cell.cool(stated, chance, now);
+            let Standing::Cooling { until, .. } = cell.standing(now) else { panic!("it cools down") };
+            assert_eq!((until - now).as_millis(), expected_ms, "{stated:?} {chance}");
+        }
     }
 }

@@ -34,6 +34,52 @@ pub fn reset(remaining: Option<&str>, reset: Option<&str>) -> Option<Duration> {
     Some(sum.min(MAX)).filter(|wait| !wait.is_zero())
 }
 
+/// The same of Anthropic's `anthropic-ratelimit-*-reset`, a moment (`2026-11-25T13:05:38Z`, RFC 3339).
+#[must_use]
+pub fn reset_at(remaining: Option<&str>, reset: Option<&str>, now: SystemTime) -> Option<Duration> {
+    let until = moment(reset.filter(|_| remaining.is_some_and(|left| left.trim() == "0"))?.trim())?;
+    until.duration_since(now).ok().map(|wait| wait.min(MAX)).filter(|wait| !wait.is_zero())
+}
+
+/// RFC 3339, to the second: fractions are rounded up.
+fn moment(text: &str) -> Option<SystemTime> {
+    let (date, time) = text.split_once(['T', 't', ' '])?;
+    let at = time.find(['Z', 'z', '+', '-'])?;
+    let (clock, zone) = time.split_at(at);
+    let [year, month, day] = numbers(date, '-')?;
+    let (clock, more) = clock.split_once('.').map_or((clock, 0), |(whole, _)| (whole, 1));
+    let [hour, minute, second] = numbers(clock, ':')?;
+    let offset = match zone.split_at_checked(1)? {
+        ("+", offset) => minutes(offset)?,
+        ("-", offset) => -minutes(offset)?,
+        _ => 0,
+    };
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let seconds = days(year, month, day) * 86_400 + hour * 3_600 + (minute - offset) * 60 + second + more;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).ok()?))
+}
+
+fn numbers(text: &str, between: char) -> Option<[i64; 3]> {
+    let mut parts = text.split(between).map(|part| part.parse::<u32>().ok().map(i64::from));
+    let three = [parts.next()??, parts.next()??, parts.next()??];
+    parts.next().is_none().then_some(three)
+}
+
+fn minutes(offset: &str) -> Option<i64> {
+    let (hours, minutes) = offset.split_once(':')?;
+    let (hours, minutes): (u8, u8) = (hours.parse().ok()?, minutes.parse().ok()?);
+    (hours < 24 && minutes < 60).then_some(i64::from(hours) * 60 + i64::from(minutes))
+}
+
+/// Days from 1970-01-01, in years that begin in March, so that a leap day ends one.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let leaps = year / 4 - year / 100 + year / 400;
+    year * 365 + leaps + (month * 153 + 2) / 5 + day - 1 - 719_468
+}
+
 /// Units of a written duration, by how many of them are a second.
 const UNITS: &[(&str, f64)] = &[("ms", 1_000.0), ("s", 1.0), ("m", 1.0 / 60.0), ("h", 1.0 / 3_600.0), ("d", 1.0 / 86_400.0)];
 
@@ -91,5 +137,26 @@ mod tests {
         ] {
             assert_eq!(reset(remaining, text).map(|wait| wait.as_millis()), expected_ms, "{remaining:?} {text:?}");
         }
+    }
+
+    #[test]
+    fn a_moment_of_a_limit_that_is_used_up_is_a_wait() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_075_938); // 2025-11-25T13:05:38Z
+        for (remaining, text, expected_s) in [
+            (Some("0"), "2025-11-25T13:05:48Z", Some(10)),
+            (Some("0"), "2025-11-25t13:05:48.25z", Some(11)),
+            (Some("0"), "2025-11-25T15:05:48+02:00", Some(10)),
+            (Some("0"), "2025-11-25T12:35:48-00:30", Some(10)),
+            (Some("0"), "2028-02-29T00:00:00Z", Some(86_400)),
+            (Some("0"), "2025-11-25T13:05:28Z", None),
+            (Some("0"), "2025-13-25T13:05:48Z", None),
+            (Some("0"), "2025-11-25T13:05:48", None),
+            (Some("0"), "soon", None),
+            (Some("5"), "2025-11-25T13:05:48Z", None),
+            (None, "2025-11-25T13:05:48Z", None),
+        ] {
+            assert_eq!(reset_at(remaining, Some(text), now).map(|wait| wait.as_secs()), expected_s, "{remaining:?} {text}");
+        }
+        assert_eq!(days(2000, 3, 1), 11_017);
     }
 }

@@ -148,13 +148,14 @@ impl Lanes {
         }
     }
 
-    /// Remembers a fault. Runs once for each failed attempt whose outcome asks for it, before its probe is dropped.
-    pub fn cool(&self, used: &Used<'_>, cooldown: Cooldown, now: Instant) {
+    /// Remembers a fault. Runs once for each failed attempt whose outcome asks for it, before its probe is dropped. `chance`, from 0
+    /// to 1, varies a guess.
+    pub fn cool(&self, used: &Used<'_>, cooldown: Cooldown, chance: f64, now: Instant) {
         let Some(lane) = self.0.get(used.provider.index) else { return };
         let Some(key) = lane.keys.get(used.credential) else { return };
         match cooldown {
-            Cooldown::RateLimited(stated) => key.cell.cool(stated, now),
-            Cooldown::Overloaded(stated) => lane.models.cool(used.model, stated, now),
+            Cooldown::RateLimited(stated) => key.cell.cool(stated, chance, now),
+            Cooldown::Overloaded(stated) => lane.models.cool(used.model, stated, chance, now),
             Cooldown::Refused => key.cell.refuse(now),
             Cooldown::Forbidden => key.forbid(used.model),
             Cooldown::Unpaid => key.cell.unpaid(now),

@@ -216,7 +216,7 @@ const fn scope_of(kind: FaultKind) -> Scope {
     use FaultKind as F;
     match kind {
         F::RateLimited | F::QuotaExhausted | F::Authentication | F::Billing | F::Permission => Scope::Key,
-        F::Timeout | F::Server => Scope::Host,
+        F::Timeout | F::Server | F::Malformed => Scope::Host,
         F::Overloaded => Scope::Model,
         F::NotFound => Scope::Missing,
         F::BadRequest | F::ContextLength | F::ContentPolicy | F::TooLarge | F::Conflict => Scope::Request,
@@ -234,6 +234,7 @@ const fn label_of(kind: FaultKind) -> &'static str {
         FaultKind::Overloaded => "overloaded",
         FaultKind::Timeout => "upstream_timeout",
         FaultKind::Server => "server_error",
+        FaultKind::Malformed => "malformed",
         FaultKind::BadRequest => "bad_request",
         FaultKind::ContextLength => "context_length",
         FaultKind::ContentPolicy => "content_policy",

@@ -366,8 +366,13 @@ pub static FAULTS: &[Fault] = &[
             Speech::Anthropic => next("529", 503),
         },
     ),
-    Fault::new("error in a 200", "a page of HTML", |s| s.page(200), |_| next("502", 502)),
-    Fault::new("error in a 200", "empty", |s| s.answered_and([Step::End]), |case| either(case, next("502", 502), next("truncated", 502))),
+    Fault::new("error in a 200", "a page of HTML", |s| s.page(200), |_| next("malformed", 502)),
+    Fault::new(
+        "error in a 200",
+        "empty",
+        |s| s.answered_and([Step::End]),
+        |case| either(case, next("malformed", 502), next("truncated", 502)),
+    ),
     // An answer that cannot be read, or is not all there.
     Fault::new(
         "broken answer",
@@ -379,7 +384,7 @@ pub static FAULTS: &[Fault] = &[
         "broken answer",
         "ends in the middle, properly",
         |s| s.answered_and([s.beginning(), Step::End]),
-        |case| either(case, next("502", 502), next("truncated", 502)),
+        |case| either(case, next("malformed", 502), next("truncated", 502)),
     ),
     Fault::new(
         "broken answer",
@@ -401,7 +406,7 @@ pub static FAULTS: &[Fault] = &[
         "broken answer",
         "content-length too short",
         |s| s.read_and([s.length(|length| length / 5), Step::Data(s.whole()), Step::End]),
-        |case| by_version(case, either(case, next("502", 502), next("502|truncated", 502)), next("malformed", 502)),
+        |case| by_version(case, either(case, next("malformed", 502), next("malformed|truncated", 502)), next("malformed", 502)),
     ),
     Fault::new(
         "broken answer",

@@ -150,6 +150,12 @@ impl Gateway {
         client::send(self.admin, "GET", path, &[], b"").await
     }
 
+    /// Waits until the metrics hold this text: a request is counted when it is over, which its client may know a little sooner.
+    pub async fn until_metrics(&self, hold: &str) {
+        let held = async { while !self.admin_get("/metrics").await.text().contains(hold) {} };
+        within(hold, held).await;
+    }
+
     /// Replaces the configuration file and sends SIGHUP, without waiting for its effect.
     pub fn rewrite(&self, yaml: &str) {
         write_config(&self.folder, yaml, self.address, self.admin);

@@ -12,6 +12,7 @@ use super::headers::{self, Forwarded, Framing, Links};
 use super::keys::{self, Keys, Without};
 use super::{Pass, Way, books, is_web_socket, socket};
 use crate::config::{Credential, Secret};
+use crate::live::Live;
 use crate::proxy::attempt::{self, Attempt, AttemptClocks, Ended, Failure, Interrupt, Waiting};
 use crate::proxy::context::Context;
 use crate::proxy::problem::Problem;
@@ -85,7 +86,7 @@ pub async fn run(gateway: &Gateway, session: &mut Session, context: &mut Context
             Err(Ended::Failed(failure)) => failure,
         };
         engine.pass.keys.learn(&mut books(gateway, &context.live, &mut context.outcome), failure.attempt_fault());
-        if !engine.may_repeat(&failure) {
+        if !engine.may_repeat(&failure, &context.live) {
             return reply::problem(session, context, &problem(&failure, &provider.name, credential)).await;
         }
         engine.repeated = true;
@@ -203,11 +204,12 @@ impl Engine<'_> {
         again
     }
 
-    fn may_repeat(&self, failure: &Failure) -> bool {
+    fn may_repeat(&self, failure: &Failure, live: &Live) -> bool {
         let scope = failure.outcome.scope();
         let harmless = matches!(self.method, Method::GET | Method::HEAD) && scope == Scope::Host;
         let in_time = Instant::now() < self.pass.keys.clocks.first_byte;
-        !self.repeated && in_time && (scope == Scope::StaleConnection || harmless)
+        let within_budget = || live.lanes.may_repeat(&self.pass.keys.candidate.provider, Instant::now());
+        !self.repeated && in_time && (scope == Scope::StaleConnection || (harmless && within_budget()))
     }
 
     /// Passes an answer on as it is.
@@ -277,7 +279,11 @@ fn problem(failure: &Failure, provider: &str, credential: &Credential) -> Proble
     Problem { code: fault.code.clone().map(Into::into), ..Problem::new(fault.status, "upstream_error", message) }
 }
 
-fn gone(context: &mut Context) -> pingora::Result<()> {
+/// The client left.
+///
+/// # Errors
+/// Always.
+pub(super) fn gone(context: &mut Context) -> pingora::Result<()> {
     context.outcome.client_gone = true;
     pingora::Error::e_explain(pingora::ErrorType::ConnectionClosed, "client left")
 }

@@ -12,7 +12,9 @@ use crate::proxy::failover::blame;
 use crate::proxy::problem::Problem;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::{AttemptRecord, AttemptTimes, Blame};
+use crate::upstream::breaker::{self as lane, Trial};
 use crate::upstream::health::{Cooldown, Probe};
+use crate::upstream::pace::Busy;
 use crate::upstream::pool::Pool;
 use crate::upstream::select::{Ask, Pick, Used};
 use crate::upstream::token::Denied;
@@ -32,6 +34,8 @@ pub struct Keys {
     /// The key whose token was renewed because the provider refused it: that helps once.
     renewed: Option<usize>,
     extra: u32,
+    /// Counts the attempt as under way, until another begins or its answer is through.
+    busy: Option<Busy>,
 }
 
 #[derive(Debug)]
@@ -40,6 +44,7 @@ struct Current {
     times: AttemptTimes,
     /// Held until the outcome is known.
     _probe: Option<Probe>,
+    _trial: Option<Trial>,
 }
 
 /// What there is to record of an attempt.
@@ -78,7 +83,7 @@ impl Keys {
     /// Before the first attempt.
     #[must_use]
     pub fn new(candidate: Candidate, clocks: Clocks) -> Self {
-        Self { candidate, clocks, tried: Vec::new(), current: None, token: None, renewed: None, extra: 0 }
+        Self { candidate, clocks, tried: Vec::new(), current: None, token: None, renewed: None, extra: 0, busy: None }
     }
 
     /// Chooses a key, by its index. Its attempt begins now.
@@ -89,8 +94,9 @@ impl Keys {
         let now = Instant::now();
         let candidate = &self.candidate;
         match live.lanes.select(&self.ask(now)) {
-            Pick::Use { credential, probe, .. } => {
-                self.current = Some(Current { index: credential, times: AttemptTimes::begin(now), _probe: probe });
+            Pick::Use { credential, probe, trial } => {
+                self.busy = live.lanes.enter(&self.used(credential));
+                self.current = Some(Current { index: credential, times: AttemptTimes::begin(now), _probe: probe, _trial: trial });
                 Ok(credential)
             }
             Pick::Cooling { until, stated: true, in_time: true, .. } => Err(Without::Until(until)),
@@ -104,7 +110,7 @@ impl Keys {
 
     /// The same key is tried again.
     pub fn again(&mut self, credential: usize) {
-        self.current = Some(Current { index: credential, times: AttemptTimes::begin(Instant::now()), _probe: None });
+        self.current = Some(Current { index: credential, times: AttemptTimes::begin(Instant::now()), _probe: None, _trial: None });
     }
 
     /// Gets the access token that stands for the key in use, where that is a service account.
@@ -161,10 +167,14 @@ impl Keys {
         self.record(books, &current, Mark::failed(&fault));
         let candidate = &self.candidate;
         let now = Instant::now();
-        let used = Used { provider: &candidate.provider, credential: current.index, model: &candidate.model };
+        let used = self.used(current.index);
+        let (took, fair) = (now.saturating_duration_since(current.times.began), candidate.provider.breaker.fair_ms);
+        if let Some(blame) = verdict::blame(fault.outcome, took, candidate.timeouts, Duration::from_millis(fair)) {
+            books.live.lanes.blame(&used, blame, current.times.began, now);
+        }
         let cooldown = verdict::cooldown(&fault).filter(|cooldown| says_something(*cooldown, &candidate.model));
         if let Some(cooldown) = cooldown {
-            books.live.lanes.cool(&used, cooldown, now);
+            books.live.lanes.cool(&used, cooldown, fastrand::f64(), now);
             let key = candidate.provider.credentials.get(current.index).map_or("", |key| key.name.as_str());
             books.telemetry.cooldown(&candidate.provider.name, key, fault.outcome.label());
         }
@@ -182,9 +192,11 @@ impl Keys {
     pub fn answered(&mut self, books: &mut Books<'_>, status: u16) {
         let Some(current) = self.current.take() else { return };
         self.record(books, &current, Mark { status: Some(status), outcome: "ok", blame: None });
-        if status < 400 {
-            let used = Used { provider: &self.candidate.provider, credential: current.index, model: &self.candidate.model };
-            books.live.lanes.success(&used, current.times.began, Instant::now());
+        let (used, now) = (self.used(current.index), Instant::now());
+        match status {
+            ..400 => books.live.lanes.success(&used, current.times.began, now),
+            // The request is wrong, and the host said so.
+            _ => books.live.lanes.blame(&used, lane::Blame::None, current.times.began, now),
         }
     }
 
@@ -204,6 +216,10 @@ impl Keys {
         let (times, settled) = (current.times, Instant::now());
         let record = AttemptRecord { provider, model, credential, dialect, status, outcome, skipped: None, blame, times, settled };
         books.outcome.attempts.push(record);
+    }
+
+    fn used(&self, credential: usize) -> Used<'_> {
+        Used { provider: &self.candidate.provider, credential, model: &self.candidate.model }
     }
 
     fn ask(&self, now: Instant) -> Ask<'_> {

@@ -13,6 +13,8 @@ mod socket;
 mod stored;
 mod target;
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use heliostat_filters::json::{Document, ScanError, ScanLimits, Shape};
 use http::{HeaderMap, header};
@@ -21,6 +23,7 @@ use pingora_proxy::Session;
 use self::keys::{Books, Keys};
 pub use self::target::{Target, decoded};
 use super::accept;
+use super::attempt::{Interrupt, Waiting};
 use super::context::{Context, Outcome};
 use super::endpoint::Ask;
 use super::problem::Problem;
@@ -28,7 +31,8 @@ use super::waits::counted;
 use super::{Gateway, attributes, body, plan, reply};
 use crate::config::{Candidate, Limits};
 use crate::live::Live;
-use crate::upstream::limit::Permit;
+use crate::telemetry::event::StageKind;
+use crate::upstream::limit::{Full, Gate, Permit};
 
 /// A body of this length, if announced, is held so that it can be sent again; JSON up to `limits.body_bytes`.
 const HELD_BYTES: u64 = 4 << 20;
@@ -99,7 +103,7 @@ pub async fn admit(session: &mut Session, context: &mut Context, unknown: Proble
 pub async fn serve(gateway: &Gateway, session: &mut Session, context: &mut Context, mut pass: Box<Pass>) -> pingora::Result<bool> {
     let live = context.live.clone();
     if let Some(gate) = live.gates.of(pass.keys.candidate.provider.index) {
-        match counted(&mut context.outcome.waits.queue, gate.enter(pass.keys.clocks.first_byte)).await {
+        match enter(gate, session, context, &pass).await? {
             Ok(permit) => pass.permit = Some(permit),
             Err(full) => {
                 let problem =
@@ -117,6 +121,26 @@ pub async fn serve(gateway: &Gateway, session: &mut Session, context: &mut Conte
     }
     engine::run(gateway, session, context, *pass).await?;
     Ok(false)
+}
+
+/// Waits for a place. What is held whole is given up when its client leaves meanwhile; the bytes of an upload are not to be touched here.
+///
+/// # Errors
+/// The client left.
+async fn enter(gate: &Gate, session: &mut Session, context: &mut Context, pass: &Pass) -> pingora::Result<Result<Permit, Full>> {
+    let (began, deadline) = (Instant::now(), pass.keys.clocks.first_byte);
+    let waited = &mut context.outcome.waits.queue;
+    if matches!(pass.way, Way::Native(_)) {
+        return Ok(counted(waited, gate.enter(deadline)).await);
+    }
+    let entered = Waiting { session, waited }.on(deadline, gate.enter(deadline)).await;
+    context.outcome.waited(StageKind::Queue, began);
+    match entered {
+        Ok(entered) => return Ok(entered),
+        Err(Interrupt::ClientGone) => engine::gone(context)?,
+        Err(Interrupt::Deadline | Interrupt::Stopping) => {}
+    }
+    Ok(Err(Full::Waited))
 }
 
 /// Where attempts are written down.

@@ -113,7 +113,7 @@ impl Families {
             bytes: b.counters("bytes_total", "Bytes of bodies, `from_client` and `to_client`", &["endpoint", "direction"])?,
             client_aborts: b.counters(
                 "client_aborts_total",
-                "Requests whose client left: `waiting` for an answer, or `receiving` it",
+                "Requests whose client left: while `sending` its own, while it waited (`queue`, `connect`, `header` …), or `receiving` the answer",
                 &["endpoint", "provider", "model", "while"],
             )?,
             rejected: b.plain_counters("rejected_total", "Requests refused for a bound of the gateway's own", &["reason"])?,

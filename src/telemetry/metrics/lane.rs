@@ -57,7 +57,6 @@ pub(super) struct RequestLane {
     waits: [OnceCell<Histogram>; WAITS.len()],
     bytes: [OnceCell<IntCounter>; DIRECTIONS.len()],
     errors: OnceCell<IntCounter>,
-    client_aborts: [OnceCell<IntCounter>; 2],
     tokens: [OnceCell<IntCounter>; KINDS.len()],
     gen_ai: Option<GenAi>,
 }
@@ -82,7 +81,6 @@ impl RequestLane {
             waits: Default::default(),
             bytes: Default::default(),
             errors: OnceCell::new(),
-            client_aborts: Default::default(),
             tokens: Default::default(),
             gen_ai: gen_ai::operation(v.endpoint).filter(|_| !v.provider.is_empty()).map(|operation| GenAi::new(families, v, operation)),
             values,
@@ -122,10 +120,8 @@ impl RequestLane {
     fn failure(&self, families: &Families, record: &RequestRecord) {
         let v = &self.values;
         if record.outcome == Outcome::ClientGone {
-            let [waiting, receiving] = &self.client_aborts;
-            let (series, phase) = if record.first_content.is_some() { (receiving, "receiving") } else { (waiting, "waiting") };
-            let of = [v.endpoint, &*v.provider, &*v.model, phase];
-            series.get_or_init(|| families.client_aborts.series(&of, &v.operators)).inc();
+            let of = [v.endpoint, &*v.provider, &*v.model, record.left_while()];
+            families.client_aborts.series(&of, &v.operators).inc();
         }
         if record.outcome != Outcome::Ok {
             let of = [v.endpoint, &*v.provider, &*v.model, &*v.client, v.fault, &*v.reason];

@@ -116,13 +116,13 @@ impl Models {
         self.get(model)?.probe()
     }
 
-    pub(super) fn cool(&self, model: &str, stated: Option<Duration>, now: Instant) {
+    pub(super) fn cool(&self, model: &str, stated: Option<Duration>, chance: f64, now: Instant) {
         let mut cells = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if cells.len() >= MODELS_MAX && !cells.contains_key(model) {
             cells.retain(|_, cell| cell.standing(now) != Standing::Healthy);
         }
         if cells.len() < MODELS_MAX || cells.contains_key(model) {
-            cells.entry(model.into()).or_default().cool(stated, now);
+            cells.entry(model.into()).or_default().cool(stated, chance, now);
         }
     }
 

@@ -38,7 +38,7 @@ impl Scene {
 
     fn cool(&self, credential: usize, cooldown: Cooldown) {
         let used = Used { provider: &self.snapshot.providers[0], credential, model: "m" };
-        self.lanes.cool(&used, cooldown, self.now);
+        self.lanes.cool(&used, cooldown, 0.0, self.now);
     }
 
     fn pick(&self) -> Option<usize> {
@@ -90,6 +90,7 @@ fn snapshot(keys: &[Written]) -> Snapshot {
         routes: std::collections::HashMap::new(),
         global_fallbacks: vec![],
         primary_fallbacks: vec![],
+        context_fallbacks: vec![],
         limits: Limits::default(),
         image_fetch: ImageFetch::default(),
         drain_notice_ms: 0,

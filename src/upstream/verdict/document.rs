@@ -6,22 +6,6 @@ use super::*;
 use FaultKind as F;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/upstream/VERDICTS.md");
-const KINDS: [F; 14] = [
-    F::RateLimited,
-    F::QuotaExhausted,
-    F::Overloaded,
-    F::Authentication,
-    F::Billing,
-    F::Permission,
-    F::NotFound,
-    F::ContextLength,
-    F::ContentPolicy,
-    F::BadRequest,
-    F::TooLarge,
-    F::Conflict,
-    F::Timeout,
-    F::Server,
-];
 const PHASES: [Phase; 8] =
     [Phase::Connect, Phase::Tls, Phase::Send, Phase::Header, Phase::FirstContent, Phase::SlowStream, Phase::Stall, Phase::Total];
 const HEAD: &str = "\
@@ -39,6 +23,30 @@ keeps the provider's status and code.
 |---|---|---|---|---|---|---|
 ";
 
+/// Every kind, in the order of the document. A new one does not compile here until it has its place.
+fn kinds() -> impl Iterator<Item = F> {
+    let after = |kind: &F| {
+        Some(match kind {
+            F::RateLimited => F::QuotaExhausted,
+            F::QuotaExhausted => F::Overloaded,
+            F::Overloaded => F::Authentication,
+            F::Authentication => F::Billing,
+            F::Billing => F::Permission,
+            F::Permission => F::NotFound,
+            F::NotFound => F::ContextLength,
+            F::ContextLength => F::ContentPolicy,
+            F::ContentPolicy => F::BadRequest,
+            F::BadRequest => F::TooLarge,
+            F::TooLarge => F::Conflict,
+            F::Conflict => F::Timeout,
+            F::Timeout => F::Server,
+            F::Server => F::Malformed,
+            F::Malformed => return None,
+        })
+    };
+    std::iter::successors(Some(F::RateLimited), after)
+}
+
 fn outcomes() -> impl Iterator<Item = Outcome> {
     let transport = [
         Outcome::Dns,
@@ -48,9 +56,8 @@ fn outcomes() -> impl Iterator<Item = Outcome> {
         Outcome::Reset { before_any_byte: true, reused: true },
         Outcome::Reset { before_any_byte: false, reused: false },
         Outcome::Truncated,
-        Outcome::Malformed,
     ];
-    KINDS.into_iter().map(Outcome::Fault).chain(PHASES.into_iter().map(Outcome::Timeout)).chain(transport)
+    kinds().map(Outcome::Fault).chain(PHASES.into_iter().map(Outcome::Timeout)).chain(transport)
 }
 
 fn written() -> String {
@@ -88,8 +95,8 @@ fn told(step: Step) -> &'static str {
 fn remembered(fault: &AttemptFault) -> &'static str {
     match cooldown(fault) {
         None => "",
-        Some(Cooldown::RateLimited(_)) => "key: as stated, at most 1 h; else 2 s, doubling to 60 s",
-        Some(Cooldown::Overloaded(_)) => "model: as stated, at most 1 h; else 2 s, doubling to 60 s",
+        Some(Cooldown::RateLimited(_)) => "key: as stated, at most 1 h; else 2 s, doubling to 60 s, less up to a quarter",
+        Some(Cooldown::Overloaded(_)) => "model: as stated, at most 1 h; else 2 s, doubling to 60 s, less up to a quarter",
         Some(Cooldown::Refused) => "key: off until reload",
         Some(Cooldown::Forbidden) => "key, for this model: off until reload",
         Some(Cooldown::Unpaid) => "key: off for 10 min",

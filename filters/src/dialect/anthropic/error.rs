@@ -88,7 +88,8 @@ pub(super) fn write(status: u16, message: &str, request_id: &str) -> Bytes {
 /// What an upstream reported, in the middle of a stream. A key of ours that it refuses is no fault of the client's.
 pub(super) fn write_fault(fault: &Fault, request_id: &str) -> Bytes {
     let status = match fault.kind {
-        FaultKind::Authentication | FaultKind::Billing | FaultKind::Permission | FaultKind::QuotaExhausted | FaultKind::Server => 500,
+        FaultKind::Authentication | FaultKind::Billing | FaultKind::Permission | FaultKind::QuotaExhausted => 500,
+        FaultKind::Server | FaultKind::Malformed => 500,
         FaultKind::Overloaded => 529,
         FaultKind::Timeout => 504,
         FaultKind::RateLimited => 429,
@@ -109,7 +110,7 @@ pub(super) fn too_long(message: &str) -> Cow<'_, str> {
 
 /// A body or an event that is not what the API documents.
 pub(super) fn unreadable(what: &str) -> Fault {
-    Fault::new(502, None, &format!("The provider's answer cannot be read: {what}"))
+    Fault::malformed(&format!("The provider's answer cannot be read: {what}"))
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ struct Units {
 }
 
 pub(super) fn read(body: &Bytes) -> Result<EmbeddingsReply<'_>, Fault> {
-    let unreadable = |why: &dyn std::fmt::Display| Fault::new(502, None, &format!("The provider's answer cannot be read: {why}"));
+    let unreadable = |why: &dyn std::fmt::Display| Fault::malformed(&format!("The provider's answer cannot be read: {why}"));
     let text = simdutf8::basic::from_utf8(body).map_err(|why| unreadable(&why))?;
     let wire: Wire<'_> = serde_json::from_str(text).map_err(|why| unreadable(&why))?;
     let Some(floats) = wire.embeddings.and_then(|by_type| by_type.float) else {

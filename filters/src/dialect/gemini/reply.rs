@@ -15,7 +15,7 @@ use crate::json::Literal;
 type Choices<'a> = BTreeMap<u32, Choice<'a>>;
 
 pub(super) fn read<'a>(body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Fault> {
-    let text = simdutf8::basic::from_utf8(body).map_err(|_| Fault::new(502, None, "The provider's answer is not UTF-8."))?;
+    let text = simdutf8::basic::from_utf8(body).map_err(|_| Fault::malformed("The provider's answer is not UTF-8."))?;
     let responses = Response::read_all(text).map_err(|error| unreadable(&error))?;
     let mut reader = Reader::new(names.clone());
     let mut reply = Reply::default();
@@ -32,7 +32,7 @@ pub(super) fn read<'a>(body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Faul
     }
     match fault {
         Some(fault) => Err(fault),
-        None if choices.is_empty() => Err(Fault::new(502, None, "The provider's answer holds no candidate.")),
+        None if choices.is_empty() => Err(Fault::malformed("The provider's answer holds no candidate.")),
         None => {
             reply.choices = choices.into_values().map(settled).collect();
             Ok(reply)

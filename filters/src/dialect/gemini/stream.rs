@@ -64,7 +64,7 @@ impl StreamReader for Reader {
 
 /// What a body stands for that is not a response.
 pub(super) fn unreadable(error: &serde_json::Error) -> Fault {
-    Fault::new(502, None, &format!("The provider's answer cannot be read: {error}"))
+    Fault::malformed(&format!("The provider's answer cannot be read: {error}"))
 }
 
 impl Reader {
@@ -105,7 +105,7 @@ impl Reader {
     fn candidate<'a>(&mut self, index: u32, candidate: Candidate<'a>, report: Report<'_, 'a>) {
         if self.choices.len() >= CHOICES_MAX && !self.choices.contains_key(&index) {
             let message = format!("the upstream's stream has more than {CHOICES_MAX} candidates");
-            return self.fail(Fault::new(502, None, &message), report);
+            return self.fail(Fault::malformed(&message), report);
         }
         for name in candidate.unplaced() {
             self.lose(LossKind::Dropped, format!("candidates[{index}].{name}"), report);

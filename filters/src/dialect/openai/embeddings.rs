@@ -78,5 +78,5 @@ fn write_vector(out: &mut Splice, vector: &Vector<'_>, encoding: Encoding) -> Op
 }
 
 fn malformed(why: &dyn std::fmt::Display) -> Fault {
-    Fault::new(502, None, &format!("the upstream's reply is no list of embeddings: {why}"))
+    Fault::malformed(&format!("the upstream's reply is no list of embeddings: {why}"))
 }

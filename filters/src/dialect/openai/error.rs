@@ -51,7 +51,7 @@ pub fn error_type(kind: FaultKind) -> &'static str {
         FaultKind::Permission => "permission_error",
         FaultKind::Overloaded => "overloaded_error",
         FaultKind::Timeout => "timeout_error",
-        FaultKind::Server => "server_error",
+        FaultKind::Server | FaultKind::Malformed => "server_error",
         FaultKind::Conflict => "conflict_error",
         FaultKind::NotFound | FaultKind::BadRequest | FaultKind::ContextLength | FaultKind::ContentPolicy | FaultKind::TooLarge => {
             "invalid_request_error"

@@ -27,7 +27,7 @@ pub(super) fn glance(body: &Bytes) -> Result<Glance<'_>, Fault> {
 }
 
 fn unreadable(why: &dyn std::fmt::Display) -> Fault {
-    Fault::new(502, None, &format!("the upstream's reply is no chat completion: {why}"))
+    Fault::malformed(&format!("the upstream's reply is no chat completion: {why}"))
 }
 
 pub(super) fn read<'a>(body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Fault> {

@@ -115,7 +115,7 @@ impl Reader {
             Some(fault) => self.fail(fault, report),
             None if name == "error" => {
                 let message = serde_json::from_str::<&RawValue>(data).map_or(data.into(), wire::text);
-                self.fail(Fault::new(502, None, &message), report);
+                self.fail(Fault::malformed(&message), report);
             }
             None => {}
         }
@@ -150,7 +150,7 @@ impl Reader {
         let known = self.choices.iter().position(|(seen, _)| *seen == index);
         if known.is_none() && self.choices.len() >= CHOICES_MAX {
             let message = format!("the upstream's stream has more than {CHOICES_MAX} choices");
-            return self.fail(Fault::new(502, None, &message), report);
+            return self.fail(Fault::malformed(&message), report);
         }
         if choice.logprobs.is_some_and(|told| told.get() != "null") {
             report(StreamEvent::Lost(Loss { path: format!("choices[{index}].logprobs").into(), kind: LossKind::Dropped }));
@@ -165,7 +165,7 @@ impl Reader {
         let Some(raw) = choice.finish_reason else { return };
         if raw.get() == "\"error\"" {
             let message = "the upstream ended the stream with finish reason \"error\"";
-            return self.fail(Fault::new(502, None, message), report);
+            return self.fail(Fault::malformed(message), report);
         }
         if let Some(reason) = wire::finish_reason(raw) {
             self.choices.iter_mut().filter(|(seen, _)| *seen == index).for_each(|(_, ended)| *ended = true);

@@ -114,7 +114,7 @@ async fn a_multipart_body_arrives_byte_for_byte() {
 async fn a_stream_is_passed_on_event_by_event() {
     let one = one("openai").await;
     let body = json!({"model": "gpt-4o", "stream": true}).to_string();
-    let opened = client::open(one.gateway.address, "/openai/v1/responses", &[], body.as_bytes());
+    let opened = client::open(one.gateway.address, "/openai/v1/audio/speech", &[], body.as_bytes());
     let (mut stream, mut upstream) = tokio::join!(opened, async {
         let request = one.provider.next_request().await;
         assert_eq!(request.body, body.as_bytes());
@@ -134,7 +134,7 @@ async fn a_stream_is_passed_on_event_by_event() {
 #[tokio::test]
 async fn a_client_that_leaves_a_stream_cancels_it() {
     let one = one("openai").await;
-    let opened = client::open(one.gateway.address, "/openai/v1/responses", &[], b"{}");
+    let opened = client::open(one.gateway.address, "/openai/v1/audio/speech", &[], b"{}");
     let (mut stream, mut upstream) = tokio::join!(opened, async {
         let mut upstream = one.provider.next_request().await.stream().await;
         upstream.event("data: 1\n\n").await;
@@ -386,7 +386,7 @@ async fn an_upgrade_to_anything_but_a_web_socket_is_ignored() {
     one.provider.always(reply::json(json!({})));
     let upgrade = [("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "AAMAAABkAAQAAP__")];
     one.send("GET", "/openai/v1/models", &upgrade, b"").await.expect(200);
-    one.send("POST", "/openai/v1/responses", &upgrade, b"{}").await.expect(200);
+    one.send("POST", "/openai/v1/audio/speech", &upgrade, b"{}").await.expect(200);
     one.send("POST", "/openai/v1/files", &[upgrade[0], upgrade[1], ("content-type", "audio/wav")], &vec![0; 5 << 20]).await.expect(200);
     assert!(one.provider.received().iter().all(|seen| seen.head.header("upgrade").is_none()));
     let bodies: Vec<_> = one.provider.received().iter().map(|seen| seen.body.len()).collect();
@@ -494,11 +494,11 @@ async fn a_key_is_used_only_for_the_models_it_is_meant_for() {
     let one = one_with("openai", |config| config.keys("openai", keys)).await;
     one.provider.always(reply::json(json!({})));
     one.send("POST", "/openai/v1/audio/speech", &[], br#"{"model":"tts-1"}"#).await.expect(200);
-    one.send("POST", "/openai/v1/responses", &[], br#"{"model":"gpt-4o"}"#).await.expect(200);
+    one.send("POST", "/openai/v1/audio/speech", &[], br#"{"model":"gpt-4o"}"#).await.expect(200);
     assert_eq!(one.keys_seen(), [bearer("KEY_B"), bearer("KEY_A")]);
-    let unknown = one.send("POST", "/openai/v1/responses", &[], br#"{"model":"o3"}"#).await;
+    let unknown = one.send("POST", "/openai/v1/audio/speech", &[], br#"{"model":"o3"}"#).await;
     assert_eq!(unknown.expect(404).json()["error"]["code"], "model_not_found");
-    let twice = one.send("POST", "/openai/v1/responses", &[], br#"{"model":"gpt-4o","model":"o3"}"#).await;
+    let twice = one.send("POST", "/openai/v1/audio/speech", &[], br#"{"model":"gpt-4o","model":"o3"}"#).await;
     assert_eq!(twice.expect(400).json()["error"]["code"], "duplicate_key");
 }
 
@@ -522,7 +522,7 @@ async fn a_silent_provider_times_out_in_the_callers_time() {
     let one = one("openai").await;
     one.provider.script([reply::Reply::Hang]);
     let began = Instant::now();
-    let reply = one.send("POST", "/openai/v1/responses", &[("x-heliostat-timeout-ms", "300")], b"{}").await;
+    let reply = one.send("POST", "/openai/v1/audio/speech", &[("x-heliostat-timeout-ms", "300")], b"{}").await;
     assert_eq!(reply.expect(504).json()["error"]["code"], "upstream_timeout");
     assert!(began.elapsed() < Duration::from_secs(5));
 }
@@ -531,7 +531,7 @@ async fn a_silent_provider_times_out_in_the_callers_time() {
 async fn a_compressed_body_and_its_encoding_pass() {
     let one = one("openai").await;
     one.provider.script([reply::json(json!({})).header("content-encoding", "x-odd")]);
-    let reply = one.send("POST", "/openai/v1/responses", &[("content-encoding", "gzip")], b"\x1f\x8b").await;
+    let reply = one.send("POST", "/openai/v1/audio/speech", &[("content-encoding", "gzip")], b"\x1f\x8b").await;
     assert_eq!(reply.expect(200).header("content-encoding"), "x-odd");
     let seen = one.provider.received().remove(0);
     assert_eq!((seen.body.as_slice(), seen.head.header("content-encoding")), (&b"\x1f\x8b"[..], Some("gzip")));

@@ -31,6 +31,6 @@ pub(super) fn read(body: &Bytes) -> Result<u64, Fault> {
     struct Count {
         total_tokens: u64,
     }
-    let unreadable = |why: serde_json::Error| Fault::new(502, None, &format!("The provider's count cannot be read: {why}"));
+    let unreadable = |why: serde_json::Error| Fault::malformed(&format!("The provider's count cannot be read: {why}"));
     serde_json::from_slice::<Count>(body).map(|count| count.total_tokens).map_err(unreadable)
 }

@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::loss::{LossKind, Losses};
 
 pub(super) fn read<'a>(body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Fault> {
-    let unreadable = |why: &dyn std::fmt::Display| Fault::new(502, None, &format!("the upstream's reply is no response: {why}"));
+    let unreadable = |why: &dyn std::fmt::Display| Fault::malformed(&format!("the upstream's reply is no response: {why}"));
     let text = simdutf8::basic::from_utf8(body).map_err(|why| unreadable(&why))?;
     let response: Response<'_> = serde_json::from_str(text).map_err(|why| unreadable(&why))?;
     if let Some(error) = response.error {

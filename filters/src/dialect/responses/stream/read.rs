@@ -227,7 +227,7 @@ impl Reader {
             return self.items.get_mut(at);
         }
         if self.items.len() >= ITEMS_MAX {
-            self.fail(Fault::new(502, None, &format!("the upstream's response has more than {ITEMS_MAX} items")), report);
+            self.fail(Fault::malformed(&format!("the upstream's response has more than {ITEMS_MAX} items")), report);
             return None;
         }
         let call = (item.kind() == ItemKind::Call).then_some(self.calls);
@@ -253,7 +253,7 @@ impl Reader {
     fn delta<'a>(&mut self, of: Text, piece: Option<Literal<'a>>, event: impl Fn(Literal<'a>) -> StreamEvent<'a>, report: Report<'_, 'a>) {
         let Some(piece) = piece.filter(|piece| !piece.is_empty()) else { return };
         if !self.sent.piece(of, &piece) {
-            return self.fail(Fault::new(502, None, "the upstream's response has too many parts"), report);
+            return self.fail(Fault::malformed("the upstream's response has too many parts"), report);
         }
         report(event(piece));
     }

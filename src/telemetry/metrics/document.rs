@@ -25,6 +25,32 @@ name of the client's key, `credential` that of ours, `endpoint` a name and never
 |---|---|---|---|
 ";
 
+/// Questions that were asked of a gateway, and how Prometheus answers them; `.ci/prometheus.py` asks each of a real one.
+const QUERIES: &[(&str, &str)] = &[
+    ("Who fails, and how?", r#"sum by (provider, outcome) (rate(heliostat_attempts_total{outcome!="ok"}[5m]))"#),
+    ("Whose fault is what clients see?", "sum by (fault, reason) (rate(heliostat_errors_total[5m]))"),
+    ("Who served instead?", "sum by (from_provider, to_provider, to_model) (rate(heliostat_fallbacks_total[5m]))"),
+    ("Which team's requests?", "sum by (x_team, outcome) (rate(heliostat_requests_total[5m]))"),
+    (
+        "How slow is the provider, 95 of 100?",
+        "histogram_quantile(0.95, sum by (le, gen_ai_provider_name) (rate(gen_ai_server_request_duration_bucket[5m])))",
+    ),
+    (
+        "And until the first token?",
+        "histogram_quantile(0.95, sum by (le, gen_ai_provider_name) (rate(gen_ai_server_time_to_first_token_bucket[5m])))",
+    ),
+    (
+        "At which stage of the call?",
+        "histogram_quantile(0.95, sum by (le, provider, stage) (rate(heliostat_upstream_stage_seconds_bucket[5m])))",
+    ),
+    (
+        "What does the gateway itself take, 99 of 100, in µs?",
+        "histogram_quantile(0.99, sum by (le, endpoint) (rate(heliostat_own_time_microseconds_bucket[5m])))",
+    ),
+    ("Tokens a second?", "sum by (provider, model, kind) (rate(heliostat_tokens_total[5m]))"),
+    ("Which keys rest?", "heliostat_credential_state"),
+    ("Is anything lost on the way to the log or the collector?", "heliostat_telemetry_dropped_total"),
+];
 const LINES: &str = "
 ## Lines of the access log
 
@@ -42,6 +68,10 @@ fn written() -> String {
         let mut labels: Vec<String> = definition.labels.iter().map(|label| format!("`{label}`")).collect();
         labels.extend(definition.labelled.then(|| "+".to_owned()));
         let _ = writeln!(text, "| `{}` | {} | {} | {} |", definition.name, definition.kind, labels.join(" "), definition.help);
+    }
+    text.push_str("\n## Questions\n\n| question | query |\n|---|---|\n");
+    for (question, query) in QUERIES {
+        let _ = writeln!(text, "| {question} | `{query}` |");
     }
     for (set, whose) in [(MetricAliases::LiteLlm, "LiteLLM's"), (MetricAliases::Bifrost, "Bifrost's")] {
         let key = whose.trim_end_matches("'s").to_lowercase();

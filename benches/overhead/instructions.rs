@@ -1,5 +1,5 @@
-//! User instructions a request, counted by callgrind: the same on a busy machine as on a quiet one. `.ci/extended`
-//! gates on these: they are those of an optimised build.
+//! User instructions a request, counted by callgrind: the same on a busy machine as on a quiet one. `.ci/run`
+//! gates on these and on nothing else about speed: in an optimised build (`--profile profiling`), as ratios.
 //!
 //! A process is run twice under valgrind, with few requests and with many; the difference is what the requests cost.
 

@@ -20,11 +20,12 @@ pub struct Process {
     folder: Option<tempfile::TempDir>,
 }
 
-/// The fake provider, the pass-through and the gateway.
+/// The fake provider, the pass-through, and a gateway for each of its routes.
 pub struct Processes {
     upstream: Process,
     passthrough: Process,
-    gateway: Process,
+    same_dialect: Process,
+    translated: Process,
 }
 
 impl Processes {
@@ -32,8 +33,9 @@ impl Processes {
     pub fn start() -> io::Result<Self> {
         let upstream = Process::upstream()?;
         let passthrough = Process::passthrough(upstream.address, &[])?;
-        let gateway = Process::gateway(upstream.address, &[], "")?;
-        Ok(Self { upstream, passthrough, gateway })
+        let same_dialect = Process::gateway(upstream.address, &[], "")?;
+        let translated = Process::gateway(upstream.address, &[], "")?;
+        Ok(Self { upstream, passthrough, same_dialect, translated })
     }
 
     /// The process a route begins at.
@@ -41,7 +43,8 @@ impl Processes {
         match route {
             Route::Direct => &self.upstream,
             Route::PassThrough => &self.passthrough,
-            Route::SameDialect | Route::Translated => &self.gateway,
+            Route::SameDialect => &self.same_dialect,
+            Route::Translated => &self.translated,
         }
     }
 }
@@ -71,7 +74,7 @@ impl Process {
         fs::write(&config, configuration(address, admin, upstream) + more)?;
         let mut process = Self::spawn(env!("CARGO_BIN_EXE_heliostat"), &["run", "--config", &config], address, under)?;
         process.folder = Some(folder);
-        wait_until_it_is_ready(address)?;
+        wait_until(|| is_ready(address))?;
         Ok(process)
     }
 
@@ -79,7 +82,7 @@ impl Process {
         let mut words = under.iter().map(String::as_str).chain([program]).chain(arguments.iter().copied());
         let mut command = Command::new(words.next().unwrap_or(program));
         let child = command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        wait_until_it_listens(address)?;
+        wait_until(|| TcpStream::connect(address).map(drop))?;
         Ok(Self { child, address, folder: None })
     }
 
@@ -137,30 +140,22 @@ fn free() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-fn wait_until_it_listens(address: SocketAddr) -> io::Result<()> {
-    let began = Instant::now();
-    loop {
-        match TcpStream::connect(address) {
-            Ok(_) => return Ok(()),
-            Err(error) if began.elapsed() > PATIENCE => return Err(error),
-            Err(_) => std::thread::sleep(Duration::from_millis(20)),
-        }
-    }
+/// The gateway tries its address before it listens there for good: one that connects knows nothing yet.
+fn is_ready(gateway: SocketAddr) -> io::Result<()> {
+    let mut stream = TcpStream::connect(gateway)?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n")?;
+    let mut status = [0; 12];
+    stream.read_exact(&mut status)?;
+    if &status == b"HTTP/1.1 200" { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
 }
 
-/// The gateway tries its addresses before it listens: a first connection may meet the trial.
-fn wait_until_it_is_ready(address: SocketAddr) -> io::Result<()> {
+fn wait_until(reached: impl Fn() -> io::Result<()>) -> io::Result<()> {
     let began = Instant::now();
     loop {
-        let mut answer = [0; 12];
-        let asked = TcpStream::connect(address).and_then(|mut stream| {
-            stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
-            stream.read_exact(&mut answer)
-        });
-        match asked {
-            Ok(()) if answer == *b"HTTP/1.1 200" => return Ok(()),
-            _ if began.elapsed() > PATIENCE => return Err(io::ErrorKind::TimedOut.into()),
-            _ => std::thread::sleep(Duration::from_millis(20)),
+        match reached() {
+            Err(error) if began.elapsed() > PATIENCE => return Err(error),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            Ok(()) => return Ok(()),
         }
     }
 }

@@ -7,8 +7,12 @@ use super::load::Measured;
 
 /// One scenario over one route.
 pub struct Row {
-    scenario: &'static str,
-    route: Route,
+    /// The scenario's name.
+    pub scenario: &'static str,
+    /// The route.
+    pub route: Route,
+    /// CPU time a request of each round, in order.
+    pub rounds_cpu_us: Vec<f64>,
     p50_us: f64,
     p99_us: f64,
     per_second: f64,
@@ -20,11 +24,13 @@ impl Row {
     /// Medians over the rounds.
     pub fn new(scenario: &'static str, route: Route, rounds: &[Measured], peak_bytes: u64) -> Self {
         let over = |figure: &dyn Fn(&Measured) -> f64| median(rounds.iter().map(figure).collect());
-        let mut cpu_us: Vec<f64> = rounds.iter().map(|round| round.cpu_us).collect();
+        let rounds_cpu_us: Vec<f64> = rounds.iter().map(|round| round.cpu_us).collect();
+        let mut cpu_us = rounds_cpu_us.clone();
         cpu_us.sort_by(f64::total_cmp);
         Self {
             scenario,
             route,
+            rounds_cpu_us,
             p50_us: over(&|round| quantile(&round.single.latencies_us, 0.5)),
             p99_us: over(&|round| quantile(&round.single.latencies_us, 0.99)),
             per_second: over(&|round| round.many.latencies_us.len() as f64 / round.many.took.as_secs_f64()),
@@ -64,7 +70,8 @@ fn median(mut figures: Vec<f64>) -> f64 {
     middle(&figures)
 }
 
-fn middle(sorted: &[f64]) -> f64 {
+/// The middle one of sorted figures.
+pub fn middle(sorted: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 

@@ -388,7 +388,8 @@ impl<'a> Failover<'a> {
         let used = Used { provider, credential: credential.index, model: &candidate.model };
         let _busy = self.live.lanes.enter(&used);
         let waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
-        let ready = match attempt.run(waiting, pump, times).await {
+        // In a box: a stream would else hold its room to the end.
+        let ready = match Box::pin(attempt.run(waiting, pump, times)).await {
             Ok(ready) => ready,
             Err(ended) => return Ok(Err(ended)),
         };

@@ -95,9 +95,15 @@ impl Pump {
         if untouched {
             out.extend_from_slice(chunk);
         }
-        let mut text = Vec::new();
-        let mut rest = self.unspared(chunk);
-        while !rest.is_empty() {
+        let (mut text, mut looked, mut rest) = (Vec::new(), false, &chunk[..]);
+        loop {
+            if untouched && !looked && !self.splitter.is_within_event() {
+                rest = self.unspared(rest);
+                looked = true;
+            }
+            if rest.is_empty() {
+                break;
+            }
             let Self { splitter, reader, writer, seen, secret, .. } = self;
             let had_content = seen.content_at == Some(now);
             let mut take = |event: StreamEvent<'_>| {
@@ -117,7 +123,7 @@ impl Pump {
             if untouched && !self.counts && !had_content && self.seen.content_at == Some(now) {
                 // What came together with content needs no closer look.
                 self.quiet(true);
-                rest = self.unspared(rest);
+                looked = false;
             }
         }
         out.extend_from_slice(&text);
@@ -125,9 +131,6 @@ impl Pump {
 
     /// What is left of bytes that pass untouched, without the events at their front in which a quiet reader finds nothing.
     fn unspared<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
-        if self.writer.is_some() {
-            return bytes;
-        }
         let whole = self.splitter.whole_events(bytes);
         let spared = match self.reader.first_of_interest(bytes.get(..whole).unwrap_or_default()) {
             None => whole,

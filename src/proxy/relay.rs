@@ -85,7 +85,8 @@ pub async fn whole(session: &mut Session, context: &mut Context, whole: Whole, p
     }
     reply::write(session, context, body, rest.is_none()).await?;
     if let Some(lease) = rest {
-        remainder(session, context, Rest { lease, tail }, pool, clocks).await?;
+        // In a box: hardly any reply is so long, and all would carry its size along.
+        Box::pin(remainder(session, context, Rest { lease, tail }, pool, clocks)).await?;
     }
     reply::end(session, context).await
 }

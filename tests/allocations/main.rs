@@ -2,6 +2,8 @@
 //!
 //! The client and the fake provider are in the same process; they allocate nothing once they have begun.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test")]
+
 mod peers;
 
 use std::alloc::System;

@@ -89,10 +89,9 @@ impl Splitter {
     #[must_use]
     pub fn whole_events(&self, bytes: &[u8]) -> usize {
         let between = self.held.is_empty() && self.blocks.begun && self.blank_line.is_between();
-        let ends = [&b"\n\n"[..], b"\r\n\r\n"].map(|end| memchr::memmem::rfind(bytes, end).map_or(0, |at| at + end.len()));
-        let length = ends[0].max(ends[1]);
+        let length = if between { behind_last_empty_line(bytes) } else { 0 };
         let is_text = || bytes.get(..length).is_some_and(|events| simdutf8::basic::from_utf8(events).is_ok());
-        if between && length <= self.limit_bytes && is_text() { length } else { 0 }
+        if (1..=self.limit_bytes).contains(&length) && is_text() { length } else { 0 }
     }
 
     /// The body ended: hands over an event that lacked only its final blank line (many servers end so).
@@ -119,6 +118,15 @@ impl Splitter {
         self.held.clear();
         self.held.shrink_to(KEPT_BYTES);
     }
+}
+
+/// The index after the last empty line that an LF ends, and another before it; 0 if there is none.
+fn behind_last_empty_line(bytes: &[u8]) -> usize {
+    let is_empty = |end: &usize| {
+        let line = bytes.get(..*end).unwrap_or_default();
+        line.strip_suffix(b"\r").unwrap_or(line).ends_with(b"\n")
+    };
+    memchr::memrchr_iter(b'\n', bytes).find(is_empty).map_or(0, |end| end + 1)
 }
 
 /// Finds the blank line that ends an event, across chunks.

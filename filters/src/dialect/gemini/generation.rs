@@ -163,7 +163,8 @@ fn thinking(writer: &mut Writer<'_>, config: &mut Splice, wish: &Thinking<'_>) {
     if clamped {
         writer.losses.note(LossKind::Clamped, view);
     }
-    if effort == Effort::Unsaid {
+    // Where a model thinks as it sees fit by itself, what it thinks must be asked for all the same.
+    if effort == Effort::Unsaid && !on {
         return;
     }
     config.key("thinkingConfig").object();

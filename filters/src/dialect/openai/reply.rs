@@ -103,9 +103,14 @@ fn read_reasoning<'a>(said: &Said<'a>) -> Vec<Reasoning<'a>> {
     let mut reasoning = Vec::new();
     let mut told = false;
     for detail in said.reasoning_details.iter().flatten() {
-        if let Some(text) = detail.detail_text() {
-            told = true;
-            reasoning.push(Reasoning::Text { text, signature: detail.signature() });
+        match (detail.detail_text(), detail.signature()) {
+            (Some(text), signature) => {
+                told = true;
+                reasoning.push(Reasoning::Text { text, signature });
+            }
+            // Google signs an answer too.
+            (None, Some(signature)) => reasoning.push(Reasoning::Text { text: Literal::quote(""), signature: Some(signature) }),
+            (None, None) => {}
         }
         reasoning.extend(detail.data().map(|data| Reasoning::Encrypted { data }));
     }

@@ -346,10 +346,13 @@ pub(super) fn usage(raw: &RawValue) -> Option<Usage> {
     let counts: Counts = serde_json::from_str(raw.get()).ok()?;
     let prompt = counts.prompt_tokens_details.unwrap_or_default();
     let reasoning = counts.completion_tokens_details.unwrap_or_default().reasoning_tokens;
+    let cached = prompt.cached_tokens.or(counts.prompt_cache_hit_tokens);
+    // A prompt is not shorter than what of it came from a cache: some of xAI's servers leave that out.
+    let left_out = cached.filter(|cached| counts.prompt_tokens.is_some_and(|prompt| prompt < *cached)).unwrap_or_default();
     Some(Usage {
-        prompt_tokens: counts.prompt_tokens,
+        prompt_tokens: counts.prompt_tokens.map(|prompt| prompt.saturating_add(left_out)),
         completion_tokens: with_reasoning(counts.completion_tokens, [counts.prompt_tokens, reasoning, counts.total_tokens]),
-        cached_tokens: prompt.cached_tokens.or(counts.prompt_cache_hit_tokens),
+        cached_tokens: cached,
         cache_write_tokens: prompt.cache_write_tokens,
         reasoning_tokens: reasoning,
         prompt_audio_tokens: prompt.audio_tokens,

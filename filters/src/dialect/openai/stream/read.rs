@@ -32,6 +32,8 @@ pub(in crate::dialect::openai) struct Reader {
     failed: bool,
     done: bool,
     calls: Calls,
+    /// Reasoning came as plain text.
+    told: bool,
     names: Names,
     /// Each choice seen, and whether it ended.
     choices: Vec<(u32, bool)>,
@@ -174,7 +176,8 @@ impl Reader {
     }
 
     fn said<'a>(&mut self, choice: u32, mut said: Said<'a>, report: &mut dyn FnMut(StreamEvent<'a>)) {
-        reasoning(choice, &said, report);
+        self.told |= said.plain_reasoning().is_some();
+        reasoning(choice, &said, self.told, report);
         if said.cites() {
             let path = format!("choices[{choice}].delta.annotations").into();
             report(StreamEvent::Lost(Loss { path, kind: LossKind::Dropped }));
@@ -214,10 +217,9 @@ impl Reader {
     }
 }
 
-/// `reasoning_details` repeat the plain text where both stand; only they have signatures.
-fn reasoning<'a>(choice: u32, said: &Said<'a>, report: &mut dyn FnMut(StreamEvent<'a>)) {
+/// `reasoning_details` repeat the plain text where a stream has both, in the same chunk or later; only they have signatures.
+fn reasoning<'a>(choice: u32, said: &Said<'a>, told: bool, report: &mut dyn FnMut(StreamEvent<'a>)) {
     let plain = said.plain_reasoning();
-    let told = plain.is_some();
     if let Some(text) = plain {
         report(StreamEvent::Reasoning { choice, text });
     }

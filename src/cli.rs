@@ -2,14 +2,20 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 
+mod operator;
+
+use self::operator::Asked;
 use crate::config::{self, Problem, Severity, Snapshot, WithoutEnvironment};
+use crate::live::Live;
+use crate::proxy::explain::{Question, explain};
 use crate::source::{Source, USUAL_FILE};
 use crate::{demo, server, simulator};
 
@@ -29,6 +35,8 @@ pub struct Cli {
 
 const EXAMPLES: &str = "Try it without keys:  heliostat demo
 Run it:               heliostat run --config /etc/heliostat/heliostat.yaml
+Ask it about itself:  heliostat explain --config FILE request.json  ·  heliostat upstreams
+Practise a failure:   heliostat drill openai 529 60
 Reload it:            kill -HUP <pid>   (a bad file is refused, the old one stays)
 Stop it:              kill -TERM <pid>  (requests in flight finish)";
 
@@ -54,6 +62,66 @@ enum Command {
         #[arg(long)]
         without_env: bool,
     },
+    /// Say what would become of a request, without asking anybody
+    ///
+    /// Prints who would be tried and in which order, with which keys, what a translation would lose, and why others are out. Of a gateway
+    /// that runs, `POST /explain` on its admin listener says the same with its keys as they stand now.
+    Explain {
+        /// The configuration file, YAML or JSON
+        #[arg(long, short, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Do not look for the secrets that env.NAME and file.PATH name
+        #[arg(long)]
+        without_env: bool,
+        /// The path it would be sent to
+        #[arg(long, value_name = "PATH", default_value = "/v1/chat/completions")]
+        path: String,
+        /// A header it would have, such as `x-heliostat-strict: true`
+        #[arg(long, value_name = "HEADER")]
+        header: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// The request's body
+        #[arg(value_name = "REQUEST.JSON")]
+        request: PathBuf,
+    },
+    /// Show how every key of a running gateway stands
+    Upstreams {
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Make a key, or a whole provider, of a running gateway fail on purpose for a while
+    ///
+    /// The provider is not asked meanwhile and bills nothing; everything else is as in a real failure. At its end the key is usable at
+    /// once.
+    Drill {
+        /// `provider`, or `provider/key`
+        target: String,
+        /// 429, 500, 503, 529, timeout, refused, reset; or `end`
+        fault: String,
+        /// For how long
+        #[arg(default_value_t = 60)]
+        seconds: u64,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Take a key, or a whole provider, of a running gateway out; requests under way finish
+    Cordon {
+        /// `provider`, or `provider/key`
+        target: String,
+        /// For how long; without it until `uncordon`
+        seconds: Option<u64>,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Put back what `cordon` took out
+    Uncordon {
+        /// `provider`, or `provider/key`
+        target: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
     /// Run the gateway with three simulated providers: no keys, no network
     Demo {
         /// Where clients connect
@@ -68,6 +136,14 @@ enum Command {
     },
 }
 
+/// Which running gateway is meant.
+#[derive(Debug, clap::Args)]
+struct Admin {
+    /// Its admin listener
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    admin: SocketAddr,
+}
+
 impl Cli {
     /// Does what was asked. `pending_reload` is set by a SIGHUP that comes before the server listens for it.
     #[must_use]
@@ -75,6 +151,14 @@ impl Cli {
         let done = match self.command {
             Command::Run { config } => run(Source::find(config), pending_reload),
             Command::Check { config, without_env } => check(&Source::find(config), without_env),
+            Command::Explain { config, without_env, path, header, json, request } => {
+                explained(&Source::find(config), without_env, path, &header, json, &request)
+            }
+            Command::Upstreams { admin } => operator::ask(admin.admin, &Asked::upstreams()),
+            Command::Drill { target, fault, admin, .. } if fault == "end" => operator::ask(admin.admin, &Asked::end("/drill", &target)),
+            Command::Drill { target, fault, seconds, admin } => operator::ask(admin.admin, &Asked::drill(&target, &fault, seconds)),
+            Command::Cordon { target, seconds, admin } => operator::ask(admin.admin, &Asked::cordon(&target, seconds)),
+            Command::Uncordon { target, admin } => operator::ask(admin.admin, &Asked::end("/cordon", &target)),
             Command::Demo { listen, admin_listen, traces_listen } => run_demo(listen, admin_listen, traces_listen, pending_reload),
         };
         match done {
@@ -99,12 +183,33 @@ fn run(source: Source, pending_reload: Arc<AtomicBool>) -> Done {
     }
 }
 
-fn check(source: &Source, without_env: bool) -> Done {
-    let loaded = match (source, without_env) {
+fn loaded(source: &Source, without_env: bool) -> Result<Snapshot, Vec<Problem>> {
+    match (source, without_env) {
         (Source::File(path), true) => config::load_file(path, &WithoutEnvironment),
         _ => source.load(),
+    }
+}
+
+fn explained(source: &Source, without_env: bool, path: String, headers: &[String], json: bool, request: &Path) -> Done {
+    let snapshot = match loaded(source, without_env) {
+        Ok(snapshot) => snapshot,
+        Err(problems) => return refuse(source, &problems),
     };
-    match loaded {
+    let body = std::fs::read(request).map_err(|error| format!("{}: {error}", request.display()))?;
+    let headers = operator::headers(headers)?;
+    let explanation = explain(&Live::new(snapshot, None), Question { path, headers, body: body.into() }, Instant::now());
+    let explanation = explanation.map_err(|problem| format!("{}: {} ({})", request.display(), problem.message, problem.status))?;
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&explanation)?)?;
+    } else {
+        write!(out, "{explanation}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(source: &Source, without_env: bool) -> Done {
+    match loaded(source, without_env) {
         Ok(snapshot) => {
             accept(source, &snapshot)?;
             Ok(ExitCode::SUCCESS)

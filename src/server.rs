@@ -83,7 +83,7 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
     let (close, closed) = watch::channel(false);
     server.add_service(Closable::new(clients, closed));
     let standing = Box::new(before_metrics(live.clone(), flights.clone(), memory));
-    server.add_service(admin(admin_listen, Admin::new(telemetry.clone(), readiness.clone(), standing)));
+    server.add_service(admin(admin_listen, Admin::new(telemetry.clone(), readiness.clone(), standing, live.clone())));
     let reload = Reload { source, live: live.clone(), telemetry: telemetry.clone(), pool, certificates, pending: pending_reload };
     server.add_service(background_service("reload", reload));
     server.add_service(background_service("herald", Herald { listeners: addresses(&doors, admin_listen) }));
@@ -127,14 +127,16 @@ fn standing(key: KeyState<'_>) -> CredentialStanding<'_> {
     CredentialStanding {
         provider: key.provider,
         credential: key.credential,
-        state: state(key.standing),
+        state: state(&key),
         in_flight: key.in_flight,
         breakers: key.breakers.into_iter().filter_map(breaker).collect(),
     }
 }
 
-fn state(standing: Standing) -> CredentialState {
-    match standing {
+fn state(key: &KeyState<'_>) -> CredentialState {
+    match key.standing {
+        _ if key.cordoned => CredentialState::Cordoned,
+        _ if key.drill.is_some() => CredentialState::Drilled,
         Standing::Healthy => CredentialState::Healthy,
         Standing::Cooling { .. } => CredentialState::Cooling,
         Standing::Off => CredentialState::Off,

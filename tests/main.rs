@@ -40,6 +40,7 @@ mod matrix;
 mod memory;
 mod messages;
 mod metrics;
+mod operate;
 mod passthrough;
 mod readme;
 mod reload;

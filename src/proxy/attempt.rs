@@ -356,7 +356,8 @@ impl Waiting<'_> {
 }
 
 impl Interrupt {
-    fn ended(self, phase: Phase) -> Ended {
+    /// What it makes of an attempt.
+    pub fn ended(self, phase: Phase) -> Ended {
         match self {
             Self::ClientGone => Ended::ClientGone,
             Self::Deadline | Self::Stopping => {
@@ -376,7 +377,8 @@ fn is_event_stream(head: &Head) -> bool {
     head.text("content-type").is_some_and(|value| value.get(..17).is_some_and(|value| value.eq_ignore_ascii_case("text/event-stream")))
 }
 
-fn unreachable(error: &ConnectError) -> Ended {
+/// It never came to a connection.
+pub fn unreachable(error: &ConnectError) -> Ended {
     let (outcome, code) = match error {
         ConnectError::Dns(_) => (Outcome::Dns, "upstream_unresolved"),
         ConnectError::Connect(_) => (Outcome::Connect, "upstream_unreachable"),
@@ -389,7 +391,8 @@ fn unreachable(error: &ConnectError) -> Ended {
     failed(outcome, transport(status, kind, format!("The provider could not be reached: {error}."), code))
 }
 
-fn broken(error: &io::Error, reused: bool, received: bool) -> Ended {
+/// The connection broke.
+pub fn broken(error: &io::Error, reused: bool, received: bool) -> Ended {
     let outcome = match error.kind() {
         io::ErrorKind::InvalidData => Outcome::Malformed,
         io::ErrorKind::UnexpectedEof if received => Outcome::Truncated,

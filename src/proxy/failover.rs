@@ -9,12 +9,11 @@ use pingora_proxy::Session;
 
 use super::attempt::{self, Attempt, AttemptClocks, Ended, Failure, Interrupt, Waiting};
 use super::context::{Call, Context};
-use super::operation::Operation;
 use super::outgoing::Outgoing;
 use super::prepare::{Prepared, Translator};
 use super::propagate::Carried;
 use super::pump::Pump;
-use super::{Gateway, commit, redact};
+use super::{Gateway, commit, drill, redact};
 use crate::config::{Candidate, Credential, Retry, Secret};
 use crate::live::Live;
 use crate::telemetry::event::{AttemptRecord, AttemptTimes, Blame, StageKind};
@@ -107,10 +106,7 @@ impl<'a> Failover<'a> {
     /// A request before its first attempt. Candidates that cool down come last.
     #[must_use]
     pub fn new(gateway: &'a Gateway, live: &'a Live, call: &'a Call) -> Self {
-        let now = Instant::now();
-        let mut order: Vec<&Candidate> = call.candidates.iter().collect();
-        order.sort_by_key(|candidate| live.lanes.is_cool(&candidate.provider, &candidate.model, now));
-        let queue = order.into_iter().map(|candidate| Visit { candidate, last_resort: false }).collect();
+        let queue = order(call, live, Instant::now()).into_iter().map(|candidate| Visit { candidate, last_resort: false }).collect();
         Self {
             gateway,
             live,
@@ -357,7 +353,6 @@ impl<'a> Failover<'a> {
         tried: &Tried,
         times: &mut AttemptTimes,
     ) -> pingora::Result<Result<End, Ended>> {
-        let provider = &candidate.provider;
         let head = Outgoing {
             candidate,
             credential,
@@ -368,8 +363,8 @@ impl<'a> Failover<'a> {
             body_bytes: prepared.translated.body.len_bytes,
             client: &session.req_header().headers,
             trace: Carried::new(&session.req_header().headers, context.trace, times.span, &self.live.snapshot.observability),
-        };
-        let head = head.write();
+        }
+        .write();
         let began = Instant::now();
         let attempt = Attempt {
             pool: &self.gateway.pool,
@@ -383,11 +378,14 @@ impl<'a> Failover<'a> {
             clocks: self.clocks(candidate, began),
         };
         let content_bytes = self.live.snapshot.observability.content_bytes;
-        let pump = |secret| Box::new(pump(self.call.operation, candidate, secret, prepared).capturing(content_bytes));
-        let pump = self.call.stream.then(|| pump(tried.secret(credential)));
-        let used = Used { provider, credential: credential.index, model: &candidate.model };
+        let pump = self.call.stream.then(|| Box::new(pump(self.call, candidate, tried.secret(credential), prepared, content_bytes)));
+        let used = Used { provider: &candidate.provider, credential: credential.index, model: &candidate.model };
         let _busy = self.live.lanes.enter(&used);
         let waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
+        if let Some((fault, until)) = self.live.lanes.drilled(&used) {
+            times.drill = true;
+            return Ok(Err(drill::fail(fault, until, candidate, attempt.clocks, waiting).await));
+        }
         // In a box: a stream would else hold its room to the end.
         let ready = match Box::pin(attempt.run(waiting, pump, times)).await {
             Ok(ready) => ready,
@@ -410,7 +408,7 @@ impl<'a> Failover<'a> {
         };
         self.live.lanes.success(&used, began, Instant::now());
         self.record(context, candidate, Mark::ok(credential, ready.head().status, *times));
-        context.outcome.served_by = Some((provider.name.clone(), candidate.model.clone()));
+        context.outcome.served_by = Some((candidate.provider.name.clone(), candidate.model.clone()));
         context.outcome.losses.clone_from(&prepared.translated.losses);
         let _open = matches!(ready, attempt::Ready::Stream(_)).then(|| self.gateway.telemetry.stream());
         commit::answer(session, context, ready, terms, &self.gateway.pool).await.map(Ok)
@@ -488,21 +486,8 @@ impl<'a> Failover<'a> {
         }
     }
 
-    /// While another candidate is left an attempt may use at most half of what remains of the time to the first byte.
     fn clocks(&self, candidate: &Candidate, now: Instant) -> AttemptClocks {
-        let timeouts = &candidate.timeouts;
-        let remaining = self.call.clocks.first_byte.saturating_duration_since(now);
-        let share = now + if self.queue.is_empty() { remaining } else { remaining / 2 };
-        let within = |ms: Option<u64>| ms.map_or(share, |ms| share.min(now + Duration::from_millis(ms)));
-        let stall = Duration::from_millis(timeouts.stall_ms);
-        if !self.call.stream {
-            return AttemptClocks { header: within(timeouts.header_ms), first_content: share, stall, slow_stream: None };
-        }
-        let content = self.call.clocks.first_content.unwrap_or(Duration::from_millis(timeouts.first_content_ms));
-        let header = within(Some(timeouts.header_ms.unwrap_or(crate::config::Timeouts::STREAM_HEADER_MS)));
-        // A slow answer is better than none.
-        let slow_stream = timeouts.slow_stream.filter(|_| !self.queue.is_empty());
-        AttemptClocks { header: header.min(now + content), first_content: share.min(now + content), stall, slow_stream }
+        clocks(self.call, candidate, !self.queue.is_empty(), now)
     }
 
     /// Waits before the same credential is tried again. A wait that would outlast the deadline is none: the candidate is left, since an
@@ -549,10 +534,36 @@ impl<'a> Failover<'a> {
     }
 }
 
-fn pump(operation: Operation, candidate: &Candidate, secret: &Secret, prepared: &Prepared) -> Pump {
+/// In which order the candidates are tried: as asked, but those that cool down come last.
+#[must_use]
+pub fn order<'a>(call: &'a Call, live: &Live, now: Instant) -> Vec<&'a Candidate> {
+    let mut order: Vec<&Candidate> = call.candidates.iter().collect();
+    order.sort_by_key(|candidate| live.lanes.is_cool(&candidate.provider, &candidate.model, now));
+    order
+}
+
+/// The clocks of an attempt. While another candidate is left an attempt may use at most half of what remains of the time to the first byte.
+#[must_use]
+pub fn clocks(call: &Call, candidate: &Candidate, others: bool, now: Instant) -> AttemptClocks {
+    let timeouts = &candidate.timeouts;
+    let remaining = call.clocks.first_byte.saturating_duration_since(now);
+    let share = now + if others { remaining / 2 } else { remaining };
+    let within = |ms: Option<u64>| ms.map_or(share, |ms| share.min(now + Duration::from_millis(ms)));
+    let stall = Duration::from_millis(timeouts.stall_ms);
+    if !call.stream {
+        return AttemptClocks { header: within(timeouts.header_ms), first_content: share, stall, slow_stream: None };
+    }
+    let content = call.clocks.first_content.unwrap_or(Duration::from_millis(timeouts.first_content_ms));
+    let header = within(Some(timeouts.header_ms.unwrap_or(crate::config::Timeouts::STREAM_HEADER_MS)));
+    // A slow answer is better than none.
+    let slow_stream = timeouts.slow_stream.filter(|_| others);
+    AttemptClocks { header: header.min(now + content), first_content: share.min(now + content), stall, slow_stream }
+}
+
+fn pump(call: &Call, candidate: &Candidate, secret: &Secret, prepared: &Prepared, content_bytes: Option<usize>) -> Pump {
     let reader = candidate.speech().dialect.chat_stream(prepared.translated.names.clone());
-    let writer = (!prepared.same_dialect).then(|| operation.client.stream_writer(prepared.reply.clone()));
-    Pump::new(reader, writer, secret.clone())
+    let writer = (!prepared.same_dialect).then(|| call.operation.client.stream_writer(prepared.reply.clone()));
+    Pump::new(reader, writer, secret.clone()).capturing(content_bytes)
 }
 
 impl Tried {

@@ -180,6 +180,8 @@ pub struct AttemptTimes {
     pub header: Option<Instant>,
     /// The first content was there; of a whole reply, all of it.
     pub first_content: Option<Instant>,
+    /// A drill: an operator makes it fail, and nothing is sent.
+    pub drill: bool,
 }
 
 /// How a request ended.
@@ -250,6 +252,10 @@ pub enum CredentialState {
     Cooling,
     /// Switched off: 2.
     Off,
+    /// Taken out by an operator: 3.
+    Cordoned,
+    /// Made to fail by an operator: 4.
+    Drilled,
 }
 
 impl RequestRecord {
@@ -352,6 +358,8 @@ impl AttemptRecord {
     pub fn word(&self) -> Cow<'static, str> {
         match (self.skipped, self.status) {
             (Some(why), _) => format!("skipped {why}").into(),
+            (None, Some(status)) if self.times.drill => format!("drill {status}").into(),
+            (None, None) if self.times.drill => format!("drill {}", self.outcome).into(),
             (None, Some(status)) => status.to_string().into(),
             (None, None) => self.outcome.into(),
         }
@@ -368,7 +376,7 @@ impl AttemptTimes {
     /// Of an attempt that begins now.
     #[must_use]
     pub fn begin(began: Instant) -> Self {
-        Self { span: trace::new_span(), began, connected: None, header: None, first_content: None }
+        Self { span: trace::new_span(), began, connected: None, header: None, first_content: None, drill: false }
     }
 }
 
@@ -444,6 +452,8 @@ impl CredentialState {
             Self::Healthy => 0,
             Self::Cooling => 1,
             Self::Off => 2,
+            Self::Cordoned => 3,
+            Self::Drilled => 4,
         }
     }
 }

@@ -136,6 +136,11 @@ impl Breakers {
         }
     }
 
+    /// Closes every breaker.
+    pub(crate) fn forget(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Every breaker that is not closed, with its model.
     pub(crate) fn open(&self, now: Instant) -> Vec<(String, BreakerState)> {
         let breakers = self.0.read().unwrap_or_else(PoisonError::into_inner);

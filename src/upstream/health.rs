@@ -133,6 +133,11 @@ impl Cell {
         });
     }
 
+    /// Forgets every fault.
+    pub(crate) fn forget(&self) {
+        self.with(|state| *state = State { probing: state.probing, ..State::default() });
+    }
+
     /// A reload lifts what holds until a reload.
     pub(crate) fn reloaded(&self) {
         self.with(|state| {

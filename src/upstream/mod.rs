@@ -11,6 +11,7 @@ pub mod framing;
 pub mod head;
 pub mod health;
 pub mod http2;
+pub mod intervention;
 pub mod limit;
 pub mod pace;
 pub mod pool;

@@ -11,12 +11,16 @@ use std::time::Instant;
 use self::lane::{Key, Lane};
 use super::breaker::{Blame, BreakerState, Trial};
 use super::health::{Cooldown, Probe, Standing};
+use super::intervention::{Deed, DrillFault, Intervention, Interventions, Target};
 use super::pace::{Averages, Busy};
 use crate::config::{Credential, Provider, Snapshot};
 
 /// Live state of every credential of a snapshot, in the snapshot's order.
 #[derive(Debug, Default)]
-pub struct Lanes(Vec<Lane>);
+pub struct Lanes {
+    lanes: Vec<Lane>,
+    interventions: Arc<Interventions>,
+}
 
 /// What an attempt needs.
 #[derive(Debug, Clone, Copy)]
@@ -83,15 +87,17 @@ impl Lanes {
     /// The state for a snapshot. Runs at start and at every reload; a reload lifts what holds "until reload".
     #[must_use]
     pub fn build(snapshot: &Snapshot, previous: Option<&Self>) -> Self {
-        let former = |name: &str| previous.and_then(|lanes| lanes.0.iter().find(|lane| lane.name == name));
-        Self(snapshot.providers.iter().map(|provider| Lane::build(provider, former(&provider.name))).collect())
+        let former = |name: &str| previous.and_then(|lanes| lanes.lanes.iter().find(|lane| lane.name == name));
+        let lanes = snapshot.providers.iter().map(|provider| Lane::build(provider, former(&provider.name))).collect();
+        Self { lanes, interventions: previous.map(|lanes| Arc::clone(&lanes.interventions)).unwrap_or_default() }
     }
 
     /// Chooses the credential of an attempt. A first one is counted for the budget of repeats.
     #[must_use]
     pub fn select(&self, ask: &Ask<'_>) -> Pick {
-        let Some(lane) = self.0.get(ask.provider.index) else { return Pick::None };
-        let pick = pick(lane, ask);
+        self.settle(ask.now);
+        let Some(lane) = self.lanes.get(ask.provider.index) else { return Pick::None };
+        let pick = pick(lane, ask, &self.interventions);
         if ask.first && matches!(pick, Pick::Use { .. }) {
             lane.budget.request();
         }
@@ -101,14 +107,14 @@ impl Lanes {
     /// Whether the same host may be asked once more for a request that it failed; if so, that is counted.
     #[must_use]
     pub fn may_repeat(&self, provider: &Provider, now: Instant) -> bool {
-        self.0.get(provider.index).is_none_or(|lane| lane.budget.take(provider.budget, now))
+        self.lanes.get(provider.index).is_none_or(|lane| lane.budget.take(provider.budget, now))
     }
 
     /// Which credentials [`select`](Self::select) could still pick; [`super::verdict::next`] wants to know.
     #[must_use]
     pub fn left(&self, ask: &Ask<'_>) -> KeysLeft {
-        let Some(lane) = self.0.get(ask.provider.index) else { return KeysLeft::default() };
-        let survey = Survey::take(lane, ask);
+        let Some(lane) = self.lanes.get(ask.provider.index) else { return KeysLeft::default() };
+        let survey = Survey::take(lane, ask, &self.interventions);
         let last = survey.guessed.iter().map(|(_, index)| *index).chain(survey.broken.iter().map(|(index, _)| *index));
         let last = last.filter(|_| ask.last_resort);
         let mut left = KeysLeft::default();
@@ -123,9 +129,11 @@ impl Lanes {
     /// Whether a candidate should be tried after others: its model is overloaded, or no credential for it is healthy.
     #[must_use]
     pub fn is_cool(&self, provider: &Provider, model: &str, now: Instant) -> bool {
-        let Some(lane) = self.0.get(provider.index) else { return false };
+        self.settle(now);
+        let Some(lane) = self.lanes.get(provider.index) else { return false };
         lane.models.standing(model, now) != Standing::Healthy
             || !eligible(lane, provider, model)
+                .filter(|(_, key)| !self.interventions.cordoned(&lane.name, &key.name))
                 .any(|(_, key)| key.standing(model, now) == Standing::Healthy && key.breakers.state(model, now).admits())
     }
 
@@ -151,7 +159,7 @@ impl Lanes {
     /// Remembers a fault. Runs once for each failed attempt whose outcome asks for it, before its probe is dropped. `chance`, from 0
     /// to 1, varies a guess.
     pub fn cool(&self, used: &Used<'_>, cooldown: Cooldown, chance: f64, now: Instant) {
-        let Some(lane) = self.0.get(used.provider.index) else { return };
+        let Some(lane) = self.lanes.get(used.provider.index) else { return };
         let Some(key) = lane.keys.get(used.credential) else { return };
         match cooldown {
             Cooldown::RateLimited(stated) => key.cell.cool(stated, chance, now),
@@ -164,7 +172,7 @@ impl Lanes {
 
     /// An attempt that began at `began` has its first content now: what was remembered against its credential and model is forgotten.
     pub fn success(&self, used: &Used<'_>, began: Instant, now: Instant) {
-        let Some(lane) = self.0.get(used.provider.index) else { return };
+        let Some(lane) = self.lanes.get(used.provider.index) else { return };
         if let Some(key) = lane.keys.get(used.credential) {
             key.cell.success(began);
             key.pace.succeeded(now.saturating_duration_since(began));
@@ -173,22 +181,139 @@ impl Lanes {
         lane.models.success(used.model, began);
     }
 
+    /// How the credential is to fail, and until when, where a drill says so.
+    #[must_use]
+    pub fn drilled(&self, used: &Used<'_>) -> Option<(DrillFault, Instant)> {
+        let credential = used.provider.credentials.get(used.credential)?;
+        self.drill_of(&used.provider.name, &credential.name)
+    }
+
+    /// The same by names.
+    #[must_use]
+    pub fn drill_of(&self, provider: &str, credential: &str) -> Option<(DrillFault, Instant)> {
+        self.interventions.drilled(provider, credential)
+    }
+
+    /// Puts a cordon or a drill in force. False if there are too many.
+    #[must_use]
+    pub fn intervene(&self, intervention: Intervention) -> bool {
+        let name = format!("{}: {}", intervention.target, intervention.deed);
+        let begun = self.interventions.begin(intervention);
+        if begun {
+            log::warn!("{name} begins, by the operator");
+        }
+        begun
+    }
+
+    /// Ends the cordon, or the drill, of a target. False if there was none.
+    pub fn relent(&self, target: &Target, is_cordon: bool) -> bool {
+        let ended = self.interventions.end(target, is_cordon);
+        ended.iter().for_each(|each| self.ended(each));
+        !ended.is_empty()
+    }
+
+    /// Cordons and drills in force.
+    #[must_use]
+    pub fn interventions(&self, now: Instant) -> Vec<Intervention> {
+        self.settle(now);
+        self.interventions.all()
+    }
+
+    /// Whether a target is there.
+    #[must_use]
+    pub fn knows(&self, target: &Target) -> bool {
+        let Some(lane) = self.lanes.iter().find(|lane| lane.name == target.provider) else { return false };
+        target.credential.as_ref().is_none_or(|name| lane.keys.iter().any(|key| key.name == *name))
+    }
+
+    /// Ends what has had its time.
+    fn settle(&self, now: Instant) {
+        self.interventions.over(now).iter().for_each(|each| self.ended(each));
+    }
+
+    /// What a drill taught is forgotten with it: the key is usable at once.
+    fn ended(&self, intervention: &Intervention) {
+        let Intervention { target, deed, .. } = intervention;
+        log::warn!("{target}: {deed} has ended");
+        let Some(lane) = self.lanes.iter().find(|lane| lane.name == target.provider) else { return };
+        if matches!(deed, Deed::Drill(_)) {
+            lane.forget(target.credential.as_deref());
+        }
+    }
+
     /// How every credential stands, as (provider, credential, standing): for metrics and the operator's page.
     #[must_use]
     pub fn standings(&self, now: Instant) -> Vec<(&str, &str, Standing)> {
         let of = |lane| standings_of(lane, now);
-        self.0.iter().flat_map(of).collect()
+        self.lanes.iter().flat_map(of).collect()
     }
 
     /// Everything that is known of every credential, in the snapshot's order. Takes each lock for a moment.
     #[must_use]
     pub fn states(&self, now: Instant) -> Vec<KeyState<'_>> {
-        self.0.iter().flat_map(|lane| states_of(lane, now)).collect()
+        self.settle(now);
+        self.lanes.iter().flat_map(|lane| states_of(lane, &self.interventions, now)).collect()
+    }
+
+    /// How every credential of a provider stands for a model, in the snapshot's order, for those who ask without sending anything.
+    #[must_use]
+    pub fn outlooks(&self, provider: &Provider, model: &str, now: Instant) -> Vec<Outlook> {
+        self.settle(now);
+        let Some(lane) = self.lanes.get(provider.index) else { return Vec::new() };
+        let of_model = lane.models.standing(model, now);
+        let keys = provider.credentials.iter().zip(&lane.keys);
+        keys.map(|(credential, key)| self.outlook(lane, key, serves(credential, model), of_model, model, now)).collect()
+    }
+
+    fn outlook(&self, lane: &Lane, key: &Key, serves: bool, of_model: Standing, model: &str, now: Instant) -> Outlook {
+        if !serves {
+            return Outlook::NotForModel;
+        }
+        if self.interventions.cordoned(&lane.name, &key.name) {
+            return Outlook::Cordoned;
+        }
+        match (of_model, key.standing(model, now)) {
+            (_, Standing::Off) => Outlook::Off,
+            (Standing::Cooling { until, .. }, _) => Outlook::Overloaded { until },
+            (_, Standing::Cooling { until, stated }) => Outlook::Cooling { until, stated },
+            _ if !key.breakers.state(model, now).admits() => Outlook::Broken,
+            _ => Outlook::Ready { weight: key.weight },
+        }
     }
 
     fn key(&self, used: &Used<'_>) -> Option<&Key> {
-        self.0.get(used.provider.index)?.keys.get(used.credential)
+        self.lanes.get(used.provider.index)?.keys.get(used.credential)
     }
+}
+
+/// How a credential stands for one model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlook {
+    /// It would be used, as often as its weight says among those that are ready.
+    Ready {
+        /// In integers.
+        weight: i64,
+    },
+    /// It rests after a rate limit: used last.
+    Cooling {
+        /// Until when.
+        until: Instant,
+        /// The provider said so.
+        stated: bool,
+    },
+    /// The model is overloaded at the provider: used last.
+    Overloaded {
+        /// Until when.
+        until: Instant,
+    },
+    /// The breaker at its host is open: used last.
+    Broken,
+    /// The provider refused it: not used.
+    Off,
+    /// An operator has taken it out: not used.
+    Cordoned,
+    /// It has no weight, or its list of models does not name this one: not used.
+    NotForModel,
 }
 
 /// The live state of one credential.
@@ -210,6 +335,10 @@ pub struct KeyState<'a> {
     pub in_flight: usize,
     /// Moving averages.
     pub averages: Averages,
+    /// An operator has taken it out.
+    pub cordoned: bool,
+    /// An operator makes it fail: how, and until when.
+    pub drill: Option<(DrillFault, Instant)>,
 }
 
 /// Who served an attempt.
@@ -246,9 +375,13 @@ struct Survey {
 }
 
 impl Survey {
-    fn take(lane: &Lane, ask: &Ask<'_>) -> Self {
+    fn take(lane: &Lane, ask: &Ask<'_>, interventions: &Interventions) -> Self {
         let mut survey = Self::default();
         for (index, key) in eligible(lane, ask.provider, ask.model).filter(|(index, _)| !ask.tried.contains(index)) {
+            if interventions.cordoned(&lane.name, &key.name) {
+                survey.off = true;
+                continue;
+            }
             match key.standing(ask.model, ask.now) {
                 Standing::Healthy if !key.breakers.state(ask.model, ask.now).admits() => survey.broken.push((index, key.weight)),
                 Standing::Healthy => survey.healthy.push((index, key.weight)),
@@ -308,8 +441,8 @@ impl Survey {
     }
 }
 
-fn pick(lane: &Lane, ask: &Ask<'_>) -> Pick {
-    let survey = Survey::take(lane, ask);
+fn pick(lane: &Lane, ask: &Ask<'_>, interventions: &Interventions) -> Pick {
+    let survey = Survey::take(lane, ask, interventions);
     if survey.is_empty() {
         return if survey.off { Pick::Off } else { Pick::None };
     }
@@ -339,7 +472,7 @@ fn turn(lane: &Lane, ask: &Ask<'_>, shares: &[(usize, i64)]) -> Option<usize> {
     }
 }
 
-fn states_of(lane: &Lane, now: Instant) -> impl Iterator<Item = KeyState<'_>> {
+fn states_of<'a>(lane: &'a Lane, interventions: &'a Interventions, now: Instant) -> impl Iterator<Item = KeyState<'a>> {
     let sum: i64 = lane.keys.iter().map(|key| key.weight).sum();
     #[allow(clippy::cast_precision_loss, reason = "weights have nine digits")]
     let share = move |weight: i64| if sum > 0 { weight as f64 / sum as f64 } else { 0.0 };
@@ -352,6 +485,8 @@ fn states_of(lane: &Lane, now: Instant) -> impl Iterator<Item = KeyState<'_>> {
         breakers: key.breakers.open(now),
         in_flight: key.pace.in_flight(),
         averages: key.pace.averages(),
+        cordoned: interventions.cordoned(&lane.name, &key.name),
+        drill: interventions.drilled(&lane.name, &key.name),
     })
 }
 

@@ -18,10 +18,11 @@ use crate::proxy::context::Context;
 use crate::proxy::problem::Problem;
 use crate::proxy::propagate::Carried;
 use crate::proxy::relay::{RelayClocks, Rest};
-use crate::proxy::{Gateway, attributes, headers as own, redact, relay, reply};
+use crate::proxy::{Gateway, attributes, drill, headers as own, redact, relay, reply};
 use crate::telemetry::event::StageKind;
 use crate::upstream::head::Head;
 use crate::upstream::pool::{Lease, Pool};
+use crate::upstream::select::Used;
 use crate::upstream::verdict::Scope;
 
 /// So much of an error's body is read before it is passed on, and so long: it tells what is wrong with a key.
@@ -145,6 +146,13 @@ impl Engine<'_> {
         };
         let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
         let mut times = self.pass.keys.times();
+        let used = Used { provider: &candidate.provider, credential: credential.index, model: &candidate.model };
+        if let Some((fault, until)) = context.live.lanes.drilled(&used) {
+            times.drill = true;
+            let ended = drill::fail(fault, until, candidate, attempt.clocks, waiting).await;
+            self.pass.keys.note(times);
+            return Err(ended);
+        }
         let opened = attempt.open(&mut waiting, &mut times).await;
         self.pass.keys.note(times);
         let (head, mut lease) = opened?;

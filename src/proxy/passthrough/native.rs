@@ -22,6 +22,7 @@ use crate::proxy::propagate::Carried;
 use crate::proxy::{Gateway, attributes, body as whole, headers as own, reply};
 use crate::upstream::connect::ConnectError;
 use crate::upstream::retry_after as wait;
+use crate::upstream::select::Used;
 use crate::upstream::verdict::{AttemptFault, Outcome, Phase, Scope};
 
 /// What the phases of one request hand to each other.
@@ -89,6 +90,14 @@ pub async fn peer(gateway: &Gateway, context: &mut Context) -> pingora::Result<B
         return refuse(state, Problem::new(502, "upstream_authentication", "No access token is granted to the gateway's service account."));
     }
     let Some(credential) = keys.current() else { return Error::e_explain(ErrorType::InternalError, "no key") };
+    let used = Used { provider: &keys.candidate.provider, credential: credential.index, model: &keys.candidate.model };
+    if live.lanes.drilled(&used).is_some() {
+        // An upload goes to one provider and cannot be sent again: however the drill fails others, it ends here.
+        return refuse(
+            state,
+            Problem::new(503, "upstream_drill", "A drill: this provider fails on purpose until its operator's time is over."),
+        );
+    }
     let timeouts = keys.candidate.timeouts;
     let mut peer = match gateway.pool.native_peer(&credential.endpoint, &timeouts).await {
         Ok(peer) => peer,

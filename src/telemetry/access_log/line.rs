@@ -46,6 +46,7 @@ pub(crate) const FIELDS: &[(&str, &str)] = &[
     ("attempts[].outcome", "the verdict"),
     ("attempts[].fault", "whose, of a failure"),
     ("attempts[].skipped", "why, if no attempt was made"),
+    ("attempts[].drill", "`true` if an operator made it fail"),
     ("attempts[].began_us", "when it began"),
     ("attempts[].connected_us", "when it had a connection"),
     ("attempts[].header_us", "when the answer's head was there"),
@@ -156,6 +157,8 @@ struct Attempt<'a> {
     fault: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     skipped: Option<&'static str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    drill: bool,
     began_us: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     connected_us: Option<u64>,
@@ -257,6 +260,7 @@ impl<'a> Attempt<'a> {
             outcome: attempt.outcome,
             fault: attempt.blame.map(Blame::as_str),
             skipped: attempt.skipped,
+            drill: times.drill,
             began_us: record.us(times.began),
             connected_us: us(times.connected),
             header_us: us(times.header),

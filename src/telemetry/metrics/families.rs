@@ -168,7 +168,11 @@ impl Families {
                 "Rests and switch-offs of credentials and models, by the verdict that brought them",
                 &["provider", "credential", "reason"],
             )?,
-            credential_state: b.gauges("credential_state", "0 in use, 1 cooling down, 2 off", &["provider", "credential"])?,
+            credential_state: b.gauges(
+                "credential_state",
+                "0 in use, 1 cooling down, 2 off, 3 cordoned, 4 failing by a drill",
+                &["provider", "credential"],
+            )?,
             breaker_state: b.gauges(
                 "breaker_state",
                 "1 half-open, 2 open; a breaker that is closed has no series",

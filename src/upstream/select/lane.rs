@@ -70,6 +70,16 @@ impl Lane {
         Self { name: provider.name.clone(), keys, wheels, models, budget }
     }
 
+    /// Forgets every fault of a credential, or of all; with it those of their models and hosts.
+    pub(super) fn forget(&self, credential: Option<&str>) {
+        for key in self.keys.iter().filter(|key| credential.is_none_or(|name| key.name == name)) {
+            key.cell.forget();
+            key.breakers.forget();
+            key.forbidden.write().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        self.models.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn has_same_shares(&self, keys: &[Key]) -> bool {
         let share = |key: &Key| (key.identity.clone(), key.weight);
         self.keys.iter().map(share).eq(keys.iter().map(share))

@@ -42,6 +42,7 @@ mod messages;
 mod metrics;
 mod operate;
 mod passthrough;
+mod policy;
 mod readme;
 mod reload;
 mod responses;

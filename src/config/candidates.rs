@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use super::catalogue;
 use super::field::{Field, Section, suggestion};
+use super::policy::Policy;
 use super::provider::{Providers, label};
 use super::snapshot::{Candidate, Route};
 use super::timeouts::Overrides;
 use super::value::shown;
 
 const FALLBACK: &[&str] = &["primary", "fallback"];
-const ROUTE: &[&str] = &["id", "primary", "fallbacks", "timeouts"];
+const ROUTE: &[&str] = &["id", "primary", "fallbacks", "timeouts", "policy"];
 
 /// `fallbacks`, taken apart.
 #[derive(Debug, Default)]
@@ -59,17 +60,33 @@ pub(super) fn routes(root: &Section<'_>, providers: &Providers) -> HashMap<Strin
         for candidate in &mut candidates {
             candidate.timeouts = timeouts.over(candidate.timeouts);
         }
+        let written = section.get("primary").and_then(|field| field.text());
+        let policy = Policy::read(section.get("policy"), written, providers);
         let Some(id) = id else { continue };
+        if !candidates.is_empty() && !keep(&mut candidates, &policy, &field) {
+            let _: Option<()> = field.fail("its policy lets nothing in it be tried");
+            continue;
+        }
         if candidates.is_empty() {
             field.notice(format!("the route {id} is left out: nothing in it can serve"));
             continue;
         }
         let primary = candidates.remove(0);
-        if routes.insert(id.clone(), Route { primary, fallbacks: candidates, timeouts }).is_some() {
+        if routes.insert(id.clone(), Route { primary, fallbacks: candidates, timeouts, policy }).is_some() {
             let _: Option<()> = field.fail(format!("a second route with the id {id}"));
         }
     }
     routes
+}
+
+/// Takes out what the route's own policy would never let be tried. False if nothing is left.
+fn keep(candidates: &mut Vec<Candidate>, policy: &Policy, route: &Field<'_>) -> bool {
+    candidates.retain(|candidate| {
+        let barred = policy.bars(candidate);
+        barred.iter().for_each(|why| route.warn(format!("left out: {}/{}: {why}", candidate.provider.name, candidate.model)));
+        barred.is_none()
+    });
+    !candidates.is_empty()
 }
 
 impl Fallbacks {
@@ -92,6 +109,17 @@ impl PartialEq for Candidate {
 }
 
 impl Providers {
+    /// The name of a provider of this file, by itself or an alias.
+    pub(super) fn name(&self, field: &Field<'_>) -> Option<String> {
+        let name = catalogue::canonical(field.text()?);
+        let ready = self.ready.iter().map(|provider| provider.name.as_str());
+        let names: Vec<&str> = ready.chain(self.broken.iter().chain(&self.inactive).map(String::as_str)).collect();
+        if names.contains(&name) {
+            return Some(name.to_owned());
+        }
+        field.fail(format!("no provider \"{}\" here; {}", shown(name), suggestion(name, &names)))
+    }
+
     /// A list of `provider/model`, or a single one.
     fn candidates(&self, field: &Field<'_>) -> Vec<Candidate> {
         if !field.is_list() {

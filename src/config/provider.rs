@@ -23,6 +23,7 @@ const PROVIDER: &[&str] = &[
     "also",
     "project",
     "location",
+    "region",
     "concurrency_and_buffer_size",
     "network",
     "queue_ms",
@@ -146,8 +147,10 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
     let optional = row.auth() == Auth::None || url.is_some();
     let credentials = keys.read(field, section.get("keys"), optional)?;
     let anonymous = credentials.iter().all(|credential| credential.secret.expose().is_empty()) && section.get("keys").is_none();
+    let region = section.get("region").and_then(|field| label(&field));
     Some(Entry::Ready(Box::new(Provider {
         name: name.to_owned(),
+        region,
         index: 0,
         speech: Speech { dialect, surface, call: None },
         also,
@@ -314,7 +317,7 @@ pub(super) fn label(field: &Field<'_>) -> Option<String> {
     field.fail("a name is at most 64 letters, digits and - _ . : @")
 }
 
-fn patterns(field: &Field<'_>) -> Option<Vec<ModelPattern>> {
+pub(super) fn patterns(field: &Field<'_>) -> Option<Vec<ModelPattern>> {
     let items = field.items()?;
     if items.is_empty() {
         return field.fail("is empty, so that no model could use the key; leave it out for all models");

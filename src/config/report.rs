@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::snapshot::{Candidate, Credential, Endpoint, ModelPattern, Provider, Snapshot};
+use super::snapshot::{Candidate, Credential, Endpoint, Provider, Snapshot};
 use super::timeouts::Timeouts;
 use super::traces::{Protocol, Sampling};
 
@@ -45,8 +45,10 @@ fn providers(snapshot: &Snapshot) -> String {
 }
 
 fn credential(key: &Credential, own_url: &str) -> Vec<String> {
-    let models =
-        key.models.as_ref().map_or("all models".to_owned(), |patterns| patterns.iter().map(pattern).collect::<Vec<_>>().join(", "));
+    let models = key
+        .models
+        .as_ref()
+        .map_or("all models".to_owned(), |patterns| patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     let elsewhere = Some(url(&key.endpoint)).filter(|url| url != own_url).map(|url| format!("at {url}")).unwrap_or_default();
     let account =
         key.account.as_ref().map(|account| format!("service account, project {}, location {}", account.project, account.location));
@@ -76,7 +78,8 @@ fn order(snapshot: &Snapshot) -> String {
     let mut rows = Vec::new();
     for id in snapshot.route_ids() {
         if let Some(route) = snapshot.routes.get(id) {
-            rows.push(vec![format!("route {id}"), format!("{} {}", id_of(&route.primary), arrows(&route.fallbacks))]);
+            let policy = if route.policy.is_any() { format!(" (never leaves {})", route.policy) } else { String::new() };
+            rows.push(vec![format!("route {id}"), format!("{} {}{policy}", id_of(&route.primary), arrows(&route.fallbacks))]);
         }
     }
     for (primary, list) in &snapshot.primary_fallbacks {
@@ -136,13 +139,6 @@ fn id_of(candidate: &Candidate) -> String {
 
 fn arrows(list: &[Candidate]) -> String {
     list.iter().map(|candidate| format!("→ {}", id_of(candidate))).collect::<Vec<_>>().join(" ")
-}
-
-fn pattern(pattern: &ModelPattern) -> String {
-    match pattern {
-        ModelPattern::Exact(name) => name.clone(),
-        ModelPattern::Prefix(stem) => format!("{stem}*"),
-    }
 }
 
 fn url(endpoint: &Endpoint) -> String {

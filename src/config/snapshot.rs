@@ -15,6 +15,7 @@ use super::identity::Identity;
 use super::image_fetch::ImageFetch;
 use super::inactive::{Governance, SemanticCache};
 use super::observability::Observability;
+use super::policy::Policy;
 use super::timeouts::{Overrides, Timeouts};
 use super::transport::Transport;
 
@@ -104,6 +105,16 @@ impl fmt::Display for Door {
     }
 }
 
+impl fmt::Display for ModelPattern {
+    /// As it is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Prefix(stem) => write!(f, "{stem}*"),
+        }
+    }
+}
+
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.door.fmt(f)?;
@@ -151,6 +162,8 @@ pub struct Route {
     pub fallbacks: Vec<Candidate>,
     /// Clocks that hold for whatever is asked through it.
     pub timeouts: Overrides,
+    /// Where nobody's failover may go.
+    pub policy: Policy,
 }
 
 /// Who serves models.
@@ -158,6 +171,8 @@ pub struct Route {
 pub struct Provider {
     /// Its name in the configuration; `google_vertex` is written `vertex` here.
     pub name: String,
+    /// Where it serves, as the operator says; a service account's location stands before it.
+    pub region: Option<String>,
     /// Its position in [`Snapshot::providers`].
     pub index: usize,
     /// How it is spoken to about most models; [`Provider::speaks`] knows of which.

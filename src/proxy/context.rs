@@ -12,7 +12,7 @@ use super::attempt::Said;
 use super::body::Place;
 use super::operation::Operation;
 use super::passthrough::Pass;
-use crate::config::Candidate;
+use crate::config::{Barred, Candidate};
 use crate::drain::InFlight;
 use crate::live::Live;
 use crate::memory::Reservation;
@@ -70,6 +70,8 @@ pub struct Call {
     pub strict: bool,
     /// Where to try it, in order; never empty.
     pub candidates: Vec<Candidate>,
+    /// What the client named and the route's policy keeps it from.
+    pub barred: Vec<(Candidate, Barred)>,
     /// The clocks that span all attempts.
     pub clocks: Clocks,
 }

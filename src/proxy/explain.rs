@@ -116,6 +116,10 @@ pub fn explain(live: &Live, question: Question, now: Instant) -> Result<Explanat
     for (candidate, others) in visits {
         candidates.push(stop(live, &call, &mut translator, candidate, others, now)?);
     }
+    for (candidate, why) in &call.barred {
+        let stop = stop(live, &call, &mut translator, candidate, false, now)?;
+        candidates.push(Stop { why_not: Some(format!("never tried: {why}")), ..stop });
+    }
     Ok(Explanation {
         endpoint: name,
         dialect: call.operation.client.name(),

@@ -147,7 +147,20 @@ impl<'a> Failover<'a> {
                 Next::End(end) => return Ok(end),
             }
         }
+        self.refuse_to_leave(context);
         Ok(End::Exhausted(Box::new(std::mem::take(&mut self.exhausted))))
+    }
+
+    /// Says whom a failover would have gone to next, had the route's policy let it.
+    fn refuse_to_leave(&self, context: &mut Context) {
+        let last = self.exhausted.faults.last().map(|fault| fault.outcome);
+        let ended = |outcome: Outcome| outcome.scope() == verdict::Scope::Request || outcome == Outcome::Timeout(Phase::Total);
+        if last.is_none_or(ended) {
+            return;
+        }
+        for (candidate, why) in &self.call.barred {
+            self.record(context, candidate, Mark::skipped(Outcome::Skipped(Skip::Policy), why.word()));
+        }
     }
 
     /// Fetches what the candidate needs inline. While another candidate is left it may take half of the time to the first byte.
@@ -232,6 +245,8 @@ impl<'a> Failover<'a> {
     fn larger(&self, candidate: &Candidate) -> VecDeque<Visit<'a>> {
         let too_long = self.exhausted.faults.last().is_some_and(|fault| fault.outcome == Outcome::Fault(FaultKind::ContextLength));
         let larger = self.live.snapshot.larger_than(candidate).iter().filter(|_| too_long);
+        let route = self.live.snapshot.routes.get(&self.call.asked);
+        let larger = larger.filter(|larger| route.is_none_or(|route| route.policy.bars(larger).is_none()));
         let fit = larger.filter(|larger| self.call.operation.may_stand_in(candidate, larger) && !self.visited.contains(larger));
         fit.map(|candidate| Visit { candidate, last_resort: false }).collect()
     }
@@ -615,7 +630,9 @@ impl<'m> Mark<'m> {
 #[must_use]
 pub fn blame(outcome: Outcome) -> Blame {
     match outcome {
-        Outcome::Skipped(Skip::Busy | Skip::NoCredential) | Outcome::Token | Outcome::Fault(FaultKind::Authentication) => Blame::Gateway,
+        Outcome::Skipped(Skip::Busy | Skip::NoCredential | Skip::Policy) | Outcome::Token | Outcome::Fault(FaultKind::Authentication) => {
+            Blame::Gateway
+        }
         Outcome::Skipped(Skip::Unfit) => Blame::Client,
         _ if outcome.scope() == verdict::Scope::Request => Blame::Client,
         _ => Blame::Provider,

@@ -14,7 +14,7 @@ use super::endpoint::Called;
 use super::operation::Operation;
 use super::problem::Problem;
 use super::redact;
-use crate::config::{Candidate, Limits, Overrides, Resolution, Snapshot};
+use crate::config::{Barred, Candidate, Limits, Resolution, Snapshot};
 
 static STRICT: HeaderName = HeaderName::from_static("x-heliostat-strict");
 static TIMEOUT: HeaderName = HeaderName::from_static("x-heliostat-timeout-ms");
@@ -46,26 +46,28 @@ pub fn call(called: Called, body: Bytes, headers: &HeaderMap, snapshot: &Snapsho
     sane_name(&asked, "model")?;
     operation.check(&document)?;
     check_images(operation, &document, &snapshot.limits)?;
-    let candidates = candidates(operation, fallbacks, &asked, snapshot)?;
+    let Planned { candidates, barred } = candidates(operation, fallbacks, &asked, snapshot)?;
     let clocks = clocks(headers, &candidates, now)?;
     let strict = flag(headers, &STRICT);
     let asked = redact::cut(&asked, 256).to_owned();
-    Ok(Call { operation, address, document, asked, stream, strict, candidates, clocks })
+    Ok(Call { operation, address, document, asked, stream, strict, candidates, barred, clocks })
+}
+
+/// Whom a request may be sent to, and whom not.
+struct Planned {
+    candidates: Vec<Candidate>,
+    barred: Vec<(Candidate, Barred)>,
 }
 
 /// The candidates in order (contract, "Candidates and attempts"): the asked model, then the first of these that is there: the body's
-/// `fallbacks`, the route's, `{primary, fallback}`, the global list.
-fn candidates(
-    operation: Operation,
-    fallbacks: Option<Vec<FallbackRef<'_>>>,
-    asked: &str,
-    snapshot: &Snapshot,
-) -> Result<Vec<Candidate>, Problem> {
-    let (primary, of_route, clocks) = match snapshot.resolve(asked) {
-        Resolution::Route(route) => (route.primary.clone(), Some(route.fallbacks.clone()), route.timeouts),
-        Resolution::Candidate(candidate) => (candidate, None, Overrides::default()),
+/// `fallbacks`, the route's, `{primary, fallback}`, the global list. Without those that the route's policy bars.
+fn candidates(operation: Operation, fallbacks: Option<Vec<FallbackRef<'_>>>, asked: &str, snapshot: &Snapshot) -> Result<Planned, Problem> {
+    let (primary, route) = match snapshot.resolve(asked) {
+        Resolution::Route(route) => (route.primary.clone(), Some(route)),
+        Resolution::Candidate(candidate) => (candidate, None),
         Resolution::Unknown { known } => return Err(unknown_model(asked, &known, "model")),
     };
+    let clocks = route.map(|route| route.timeouts).unwrap_or_default();
     let fallbacks = match of_body(fallbacks, snapshot)? {
         Some(mut fallbacks) => {
             operation.check_fallbacks(&primary, &fallbacks)?;
@@ -73,18 +75,23 @@ fn candidates(
             fallbacks
         }
         // Written for chat as well: those that cannot stand in are passed over.
-        None => of_route.unwrap_or_else(|| snapshot.fallbacks_for(&primary)),
+        None => route.map_or_else(|| snapshot.fallbacks_for(&primary), |route| route.fallbacks.clone()),
     };
     let fallbacks: Vec<_> = fallbacks.into_iter().filter(|fallback| operation.may_stand_in(&primary, fallback)).collect();
     let spoken = |candidate: Candidate| if operation.is_chat() { candidate.in_dialect(operation.client.name()) } else { candidate };
     let mut candidates = vec![spoken(primary)];
+    let mut barred = Vec::new();
     for fallback in fallbacks {
         let known = |candidate: &Candidate| candidate.provider.index == fallback.provider.index && candidate.model == fallback.model;
-        if !candidates.iter().any(known) {
-            candidates.push(spoken(fallback));
+        if candidates.iter().any(known) {
+            continue;
+        }
+        match route.and_then(|route| route.policy.bars(&fallback)) {
+            Some(why) => barred.push((fallback, why)),
+            None => candidates.push(spoken(fallback)),
         }
     }
-    Ok(candidates)
+    Ok(Planned { candidates, barred })
 }
 
 fn of_body(fallbacks: Option<Vec<FallbackRef<'_>>>, snapshot: &Snapshot) -> Result<Option<Vec<Candidate>>, Problem> {

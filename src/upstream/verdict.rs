@@ -91,6 +91,8 @@ pub enum Skip {
     RetryBudget,
     /// It cannot carry the request (no vision, no such file).
     Unfit,
+    /// The route's policy keeps the request from it.
+    Policy,
 }
 
 /// Whose fault a failure is, and so what another attempt must change.
@@ -167,7 +169,7 @@ impl Outcome {
             Self::Reset { before_any_byte: true, reused: true } => Scope::StaleConnection,
             Self::Skipped(Skip::Overloaded) => Scope::Model,
             Self::Token | Self::Skipped(Skip::RateLimited | Skip::NoCredential) => Scope::Key,
-            Self::Skipped(Skip::Unfit) => Scope::Missing,
+            Self::Skipped(Skip::Unfit | Skip::Policy) => Scope::Missing,
             Self::Connect | Self::Tls | Self::Dns | Self::Timeout(_) | Self::Reset { .. } => Scope::Host,
             Self::Truncated | Self::Malformed | Self::Skipped(Skip::Busy | Skip::RetryBudget) => Scope::Host,
         }
@@ -193,6 +195,7 @@ impl Outcome {
             Self::Skipped(Skip::Busy) => "skipped_busy",
             Self::Skipped(Skip::RetryBudget) => "skipped_retry_budget",
             Self::Skipped(Skip::Unfit) => "skipped_unfit",
+            Self::Skipped(Skip::Policy) => "skipped_policy",
         }
     }
 }

@@ -68,6 +68,7 @@ fn credential(index: usize, (name, secret, weight, host): Written) -> Credential
 
 fn snapshot(keys: &[Written]) -> Snapshot {
     let provider = Provider {
+        region: None,
         name: "openai".into(),
         index: 0,
         speech: Speech { dialect: by_name("openai").unwrap(), surface: Surface::default(), call: None },

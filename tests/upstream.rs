@@ -233,3 +233,23 @@ fn compressed(status: u16, body: &Value) -> Reply {
     encoder.write_all(body.to_string().as_bytes()).unwrap();
     reply::bytes(status, "application/json", encoder.finish().unwrap()).header("content-encoding", "gzip")
 }
+
+/// A provider nobody has heard of, as data alone: to a client of its own dialect, and to one of another.
+#[tokio::test]
+async fn what_a_compatible_provider_refuses_or_calls_otherwise_is_data() {
+    let novel = Provider::start().await;
+    novel.always(reply::json(native::openai("hello")));
+    let data = "{ max_completion_tokens: max_tokens, seed: random_seed }";
+    let config = Config::new().at("novel", &novel.url()).keys("novel", "[{ value: env.OTHER_API_KEY }]");
+    let config = config.line("novel", "dialect: openai").line("novel", &format!("renames: {data}")).line("novel", "refuses: [user]");
+    let gateway = Gateway::start(config).await;
+    let asked = with(ask("novel/m-1"), json!({"max_completion_tokens": 7, "seed": 3, "user": "u"}));
+    let reply = gateway.chat(&asked).await;
+    assert!(reply.expect(200).header("x-heliostat-loss").contains("user"));
+    let strict = gateway.chat_with(&[("x-heliostat-strict", "true")], asked.to_string().as_bytes()).await;
+    assert!(strict.expect(400).error().contains("user"), "{}", strict.text());
+    let [received] = &novel.received()[..] else { panic!("asked once, for strict was refused") };
+    let body: Value = serde_json::from_slice(&received.body).unwrap();
+    assert_eq!((&body["max_tokens"], &body["random_seed"]), (&json!(7), &json!(3)));
+    assert!(body.get("max_completion_tokens").is_none() && body.get("seed").is_none() && body.get("user").is_none(), "{body}");
+}

@@ -49,7 +49,7 @@ fn a_fetched_image_stands_in_the_body_without_a_copy() {
     let uri = format!("\"data:image/gif;base64,{}\"", String::from_utf8_lossy(&inline.base64));
     let mut fetched = Fetched::default();
     fetched.insert("https://h/a", inline.clone());
-    let pieces = rewrite(&document, "m", &fetched);
+    let pieces = rewrite(&document, "m", &fetched, &Surface::default());
     let expected =
         body.replace("p/m", "m").replace(r#""https:\/\/h/a""#, &uri).replace(r#"" https://h/a ""#, &uri).replace(r#","fallbacks":[]"#, "");
     assert_eq!(pieces.join(), expected);

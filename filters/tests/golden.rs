@@ -287,6 +287,8 @@ struct Written {
     tool_ids: Option<bool>,
     native_schema: Option<bool>,
     body_version: Option<String>,
+    refuses: Vec<String>,
+    renames: Vec<(String, String)>,
 }
 
 impl Written {
@@ -297,6 +299,8 @@ impl Written {
             tool_ids: self.tool_ids.unwrap_or(true),
             native_schema: self.native_schema.unwrap_or(true),
             body_version: self.body_version.clone(),
+            refuses: self.refuses.clone(),
+            renames: self.renames.clone(),
         }
     }
 }

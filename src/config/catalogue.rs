@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use heliostat_filters::dialect::{self, Dialect, Surface};
 
-use super::field::{Field, Section};
+use super::field::{Field, Section, suggestion};
 use super::problem::{Problem, Sink};
 use super::snapshot::{Auth, CallPath, Detour, Exception, Speech};
 use super::tree;
@@ -25,10 +25,44 @@ const ROW: &[&str] = &[
     "image_types",
     "image_urls",
     "tool_ids",
+    "refuses",
+    "renames",
+    "call",
     "account_path",
     "exceptions",
+    "sources",
+    "verified",
+    "unverified",
 ];
 const EXCEPTION: &[&str] = &["dialect", "account_path", "call", "image_types", "image_urls", "tool_ids", "native_schema", "body_version"];
+/// Members of OpenAI's chat requests that a provider may refuse or call otherwise. Not among them: what makes the conversation.
+/// Source: OpenAI's API specification, `CreateChatCompletionRequest`.
+const OPTIONAL: &[&str] = &[
+    "frequency_penalty",
+    "logit_bias",
+    "logprobs",
+    "max_completion_tokens",
+    "metadata",
+    "n",
+    "parallel_tool_calls",
+    "prediction",
+    "presence_penalty",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "reasoning_effort",
+    "safety_identifier",
+    "seed",
+    "service_tier",
+    "stop",
+    "store",
+    "stream_options",
+    "temperature",
+    "tool_choice",
+    "top_logprobs",
+    "top_p",
+    "user",
+    "verbosity",
+];
 const CALL: &[&str] = &["whole", "stream"];
 
 static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| parse(TEXT).0);
@@ -55,6 +89,14 @@ pub(super) struct Row {
     pub(super) models: Vec<String>,
     headers: Vec<(String, String)>,
     pub(super) surface: Surface,
+    /// Where chat calls go, if not where the dialect says.
+    pub(super) call: Option<CallPath>,
+    /// Where the row was read.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for readers of the table; a test holds every row to it"))]
+    pub(super) sources: Vec<String>,
+    /// The day on which two independent sources said the same; `None` where only one is known.
+    #[cfg_attr(not(test), expect(dead_code, reason = "as above"))]
+    pub(super) verified: Option<String>,
     /// The base path where the key is a Google service account; `None` where it cannot be one.
     pub(super) account_path: Option<String>,
     /// Models that are spoken to otherwise, which takes a service account.
@@ -150,6 +192,9 @@ fn row(name: &str, field: &Field<'_>) -> Option<Row> {
         models: texts(&section, "models"),
         headers: headers(&section),
         surface: surface(&section),
+        call: call(&section),
+        sources: texts(&section, "sources"),
+        verified: verified(&section)?,
         account_path: text(&section, "account_path"),
         exceptions: section.get("exceptions").map(|field| exceptions(&field)).unwrap_or_default(),
     })
@@ -173,10 +218,53 @@ fn exception(models: &str, field: &Field<'_>) -> Option<ExceptionRow> {
     let section = field.section(EXCEPTION)?;
     let name = section.require("dialect")?;
     let Some(dialect) = dialect::by_name(name.text()?) else { return name.fail("no such dialect") };
-    let call = section.get("call").and_then(|field| field.section(CALL));
-    let call = call.and_then(|call| Some(CallPath { whole: text(&call, "whole")?, stream: text(&call, "stream")? }));
     let account_path = section.require("account_path")?.text()?.to_owned();
-    Some(ExceptionRow { models: models.to_owned(), speech: Speech { dialect, surface: surface(&section), call }, account_path })
+    Some(ExceptionRow {
+        models: models.to_owned(),
+        speech: Speech { dialect, surface: surface(&section), call: call(&section) },
+        account_path,
+    })
+}
+
+fn call(section: &Section<'_>) -> Option<CallPath> {
+    let call = section.get("call").and_then(|field| field.section(CALL))?;
+    Some(CallPath { whole: text(&call, "whole")?, stream: text(&call, "stream")? })
+}
+
+/// `verified`, a day, or `unverified: true`: one of them, so that nobody takes silence for either.
+fn verified(section: &Section<'_>) -> Option<Option<String>> {
+    let unverified = section.get("unverified").and_then(|field| field.boolean());
+    match (section.get("verified"), unverified) {
+        (Some(day), None) => day.text().map(|day| Some(day.to_owned())),
+        (None, Some(true)) => Some(None),
+        _ => section.field.fail("needs `verified`, with a day, or `unverified: true`"),
+    }
+}
+
+/// Members of chat requests that a surface refuses.
+pub(super) fn refuses(section: &Section<'_>) -> Option<Vec<String>> {
+    section.get("refuses").and_then(|field| field.items()).map(|items| items.iter().filter_map(optional).collect())
+}
+
+/// Members of chat requests that it calls otherwise, with its names.
+pub(super) fn renames(section: &Section<'_>) -> Option<Vec<(String, String)>> {
+    let entries = section.get("renames").map(|field| field.entries())?;
+    let renames = entries.iter().filter_map(|(ours, theirs)| {
+        if !OPTIONAL.contains(&ours.text.as_str()) {
+            return theirs.fail(no_member(&ours.text));
+        }
+        Some((ours.text.clone(), theirs.text()?.to_owned()))
+    });
+    Some(renames.collect())
+}
+
+fn optional(member: &Field<'_>) -> Option<String> {
+    let name = member.text()?;
+    if OPTIONAL.contains(&name) { Some(name.to_owned()) } else { member.fail(no_member(name)) }
+}
+
+fn no_member(name: &str) -> String {
+    format!("no member of a chat request that can do without: \"{}\"; {}", super::value::shown(name), suggestion(name, OPTIONAL))
 }
 
 fn surface(section: &Section<'_>) -> Surface {
@@ -188,6 +276,8 @@ fn surface(section: &Section<'_>) -> Surface {
         tool_ids: flag("tool_ids"),
         native_schema: flag("native_schema"),
         body_version: text(section, "body_version"),
+        refuses: refuses(section).unwrap_or_default(),
+        renames: renames(section).unwrap_or_default(),
     }
 }
 

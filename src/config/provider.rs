@@ -30,6 +30,8 @@ const PROVIDER: &[&str] = &[
     "tls",
     "http2",
     "image_urls",
+    "refuses",
+    "renames",
 ];
 const KEY: &[&str] = &["value", "weight", "models", "name", "base_url", "project"];
 const MAX_WEIGHT: f64 = 1e6;
@@ -135,6 +137,8 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
     if let Some(urls) = section.get("image_urls").and_then(|field| field.boolean()) {
         surface.image_urls = urls;
     }
+    surface.refuses = catalogue::refuses(&section).unwrap_or(surface.refuses);
+    surface.renames = catalogue::renames(&section).unwrap_or(surface.renames);
     // One that is told its dialect speaks no other, unless it says so.
     let also = match section.get("also") {
         Some(field) => catalogue::dialects(&field)?,
@@ -152,7 +156,7 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
         name: name.to_owned(),
         region,
         index: 0,
-        speech: Speech { dialect, surface, call: None },
+        speech: Speech { dialect, surface, call: row.call.clone().filter(|_| row.dialect == dialect.name()) },
         also,
         exceptions: row.exceptions(),
         auth: if anonymous { Auth::None } else { keyed(row.auth()) },

@@ -98,7 +98,29 @@ fn the_catalogue_has_no_problem() {
         if let Auth::Header(name) = row.auth() {
             assert!(name.parse::<http::HeaderName>().is_ok(), "{}", row.name);
         }
+        assert!(!row.sources.is_empty() && row.sources.iter().all(|url| url.starts_with("https://")), "{}: sources", row.name);
+        assert!(row.verified.as_deref().is_none_or(|day| day.len() == 10 && row.sources.len() > 1), "{}: verified", row.name);
+        let local = row.base_url.as_deref().is_some_and(|url| url.starts_with("http://127.0.0.1:"));
+        let url = row.base_url.as_deref().or(row.base_url_example.as_deref()).unwrap_or_default();
+        assert!(local || url.starts_with("https://"), "{}: {url}", row.name);
         let file = format!("providers: {{{}: {{keys: [{{value: k}}], base_url: 'https://host.example'}}}}", row.name);
         assert_eq!(loaded(&file).providers[0].speech.dialect.name(), row.dialect, "{}", row.name);
+    }
+}
+
+#[test]
+fn a_row_that_breaks_a_rule_is_named() {
+    let end = "sources: [https://host.example], unverified: true";
+    let cases = [
+        ("a: {dialect: openai, sources: [https://host.example]}".to_owned(), "needs `verified`"),
+        (format!("a: {{dialect: openai, verified: 2026-11-25, {end}}}"), "needs `verified`"),
+        (format!("a: {{dialect: openai, refuses: [messages], {end}}}"), "no member of a chat request that can do without"),
+        (format!("a: {{dialect: openai, renames: {{max_tokns: x}}, {end}}}"), "no member of a chat request that can do without"),
+        (format!("a: {{dialect: openai, base_url: 'ftp://host.example', {end}}}"), "must begin with"),
+        (format!("a: {{dialect: openai, quirks: [x], {end}}}"), "quirks"),
+    ];
+    for (row, expected) in cases {
+        let said = lines(&catalogue::parse(&row).1);
+        assert!(said.contains(expected), "{row}: {said}");
     }
 }

@@ -64,7 +64,9 @@ impl<'a> Translator<'a> {
                 Kind::CountTokens => operation.client.rewrite_count(document, &target),
                 Kind::Chat | Kind::Embeddings => operation.client.rewrite(document, &target),
             };
-            let translated = Translated { body, losses: Vec::new(), names: Names::default() };
+            let losses = if operation.kind == Kind::CountTokens { Vec::new() } else { operation.client.refused(document, &target) };
+            let translated = Translated { body, losses, names: Names::default() };
+            self.check_losses(&translated)?;
             return Ok(Prepared { translated, path, same_dialect, reply, wanted: None });
         }
         let (mut translated, wanted) = match operation.kind {
@@ -84,10 +86,13 @@ impl<'a> Translator<'a> {
             }
         };
         translated.names.id_seed.push_str(request_id);
-        if self.call.strict && !translated.losses.is_empty() {
-            return Err(too_lossy(&translated));
-        }
+        self.check_losses(&translated)?;
         Ok(Prepared { translated, path, same_dialect, reply, wanted })
+    }
+
+    /// Strict mode takes no loss.
+    fn check_losses(&self, translated: &Translated) -> Result<(), Refusal> {
+        if self.call.strict && !translated.losses.is_empty() { Err(too_lossy(translated)) } else { Ok(()) }
     }
 }
 

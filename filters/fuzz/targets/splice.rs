@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
             object.entry("model").and_modify(|model| *model = MODEL.into());
             object.remove("fallbacks");
         }
-        let pieces = rewrite(&document, MODEL, Fetched::NONE);
+        let pieces = rewrite(&document, MODEL, Fetched::NONE, &heliostat_filters::dialect::Surface::default());
         let body = pieces.join();
         assert_eq!(pieces.len_bytes, body.len());
         assert_eq!(written(&body), expected);

@@ -98,7 +98,13 @@ pub trait Client: Dialect {
     /// gateway understands, and what was fetched in place of its URL.
     fn rewrite(&self, document: &Document, target: &Target<'_>) -> Pieces;
 
-    /// The same for a call that counts tokens.
+    /// What [`Client::rewrite`] leaves out because this upstream refuses it.
+    fn refused(&self, document: &Document, target: &Target<'_>) -> Vec<Loss> {
+        let _ = (document, target);
+        Vec::new()
+    }
+
+    /// The same body for a call that counts tokens.
     fn rewrite_count(&self, document: &Document, target: &Target<'_>) -> Pieces {
         self.rewrite(document, target)
     }

@@ -46,6 +46,13 @@ impl<'d> Edits<'d> {
         self.edits.extend(member.member_range().map(|range| (range, New::Inline(head, inline))));
     }
 
+    /// Another key for a member.
+    pub(super) fn rename_key(&mut self, member: View<'_>, key: &str) {
+        if let Some(range) = member.member_range() {
+            self.edits.push((range.start..member.range().start, New::Text(format!("{}:", Literal::quote(key).as_json()))));
+        }
+    }
+
     /// JSON text right behind the brace that opens an object.
     pub(super) fn lead(&mut self, object: View<'_>, members: &str) {
         let at = object.range().start + 1;
@@ -55,9 +62,16 @@ impl<'d> Edits<'d> {
 
     /// Leaves a member out, with one of the commas beside it.
     pub(super) fn cut_member(&mut self, parent: View<'_>, key: &str) {
-        let Some(cut) = parent.get(key).and_then(View::member_range) else { return };
+        if let Some(cut) = parent.get(key) {
+            self.cut_members(parent, &[cut]);
+        }
+    }
+
+    /// Leaves members out, with the commas between them.
+    pub(super) fn cut_members(&mut self, parent: View<'_>, cut: &[View<'_>]) {
         let ranges: Vec<_> = parent.members().filter_map(View::member_range).collect();
-        self.cut(&ranges, &[cut]);
+        let cut: Vec<_> = cut.iter().filter_map(|member| member.member_range()).collect();
+        self.cut(&ranges, &cut);
     }
 
     /// Leaves elements of an array out, with the commas between them.

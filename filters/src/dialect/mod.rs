@@ -170,6 +170,24 @@ pub struct Surface {
     pub native_schema: bool,
     /// Anthropic's API version, where it stands in the body and the model in the path (Vertex); `None` where it is the other way round.
     pub body_version: Option<String>,
+    /// Members of OpenAI's chat requests that it refuses: left out, and told as lost.
+    pub refuses: Vec<String>,
+    /// Members that it calls otherwise, OpenAI's name first (`max_completion_tokens`, `max_tokens`).
+    pub renames: Vec<(String, String)>,
+}
+
+impl Surface {
+    /// Whether it refuses a member of a chat request.
+    #[must_use]
+    pub fn refuses(&self, member: &str) -> bool {
+        self.refuses.iter().any(|refused| refused == member)
+    }
+
+    /// Its own name of a member of a chat request.
+    #[must_use]
+    pub fn name_of<'s>(&'s self, member: &'s str) -> &'s str {
+        self.renames.iter().find(|(ours, _)| ours == member).map_or(member, |(_, theirs)| theirs)
+    }
 }
 
 impl Default for Surface {
@@ -181,6 +199,8 @@ impl Default for Surface {
             tool_ids: true,
             native_schema: true,
             body_version: None,
+            refuses: Vec::new(),
+            renames: Vec::new(),
         }
     }
 }

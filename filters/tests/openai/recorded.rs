@@ -58,7 +58,7 @@ fn every_recorded_request_is_read() {
         let body = Bytes::from(body.to_string());
         let document = Document::scan(body.clone(), &CHAT, ScanLimits::default()).expect("a JSON document");
         let request = ChatRequest::read(&document).unwrap_or_else(|refusal| panic!("{id}: {refusal}"));
-        assert_eq!(rewrite(&document, &request.model, Fetched::NONE).join(), body, "{id}");
+        assert_eq!(rewrite(&document, &request.model, Fetched::NONE, &heliostat_filters::dialect::Surface::default()).join(), body, "{id}");
     }
 }
 

@@ -2,14 +2,15 @@
 
 use bytes::Bytes;
 use heliostat_filters::chat::CHAT;
-use heliostat_filters::dialect::openai::rewrite;
+use heliostat_filters::dialect::openai::{OpenAi, rewrite};
+use heliostat_filters::dialect::{Client, Surface, Target};
 use heliostat_filters::image::Fetched;
 use heliostat_filters::json::{Document, ScanLimits};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
 
 fn rewritten(body: &str, model: &str) -> String {
     let document = Document::scan(Bytes::copy_from_slice(body.as_bytes()), &CHAT, ScanLimits::default()).expect("a JSON document");
-    let pieces = rewrite(&document, model, Fetched::NONE);
+    let pieces = rewrite(&document, model, Fetched::NONE, &Surface::default());
     assert_eq!(pieces.len_bytes, pieces.join().len());
     String::from_utf8(pieces.join().to_vec()).expect("text")
 }
@@ -32,7 +33,7 @@ fn fallbacks_go_with_one_comma() {
 fn an_unchanged_body_is_the_same_memory() {
     let body = Bytes::from_static(br#"{"model":"gpt-4o","messages":[ ]}"#);
     let document = Document::scan(body.clone(), &CHAT, ScanLimits::default()).expect("a JSON document");
-    assert_eq!(rewrite(&document, "gpt-4o", Fetched::NONE).join().as_ptr(), body.as_ptr());
+    assert_eq!(rewrite(&document, "gpt-4o", Fetched::NONE, &Surface::default()).join().as_ptr(), body.as_ptr());
 }
 
 #[test]
@@ -40,7 +41,7 @@ fn a_large_part_is_not_copied() {
     let image = "A".repeat(1 << 20);
     let body = Bytes::from(format!(r#"{{"model":"p/gpt-4o","messages":[{{"role":"user","content":"{image}"}}],"fallbacks":[]}}"#));
     let document = Document::scan(body.clone(), &CHAT, ScanLimits::default()).expect("a JSON document");
-    let pieces = rewrite(&document, "gpt-4o", Fetched::NONE).pieces;
+    let pieces = rewrite(&document, "gpt-4o", Fetched::NONE, &Surface::default()).pieces;
     let inside = body.as_ptr_range();
     assert!(pieces.iter().any(|piece| piece.len() > 1 << 20 && inside.contains(&piece.as_ptr())));
 }
@@ -76,5 +77,28 @@ proptest! {
         }
         let body = format!("\n{{ {} }} ", members.join(", "));
         prop_assert_eq!(rewritten(&body, &model), format!("\n{{ {expected} }} "));
+    }
+}
+
+#[test]
+fn what_a_provider_refuses_is_cut_and_told_and_what_it_calls_otherwise_renamed() {
+    let surface = Surface {
+        refuses: vec!["user".to_owned(), "logit_bias".to_owned()],
+        renames: vec![("max_completion_tokens".to_owned(), "max_tokens".to_owned()), ("seed".to_owned(), "random_seed".to_owned())],
+        ..Surface::default()
+    };
+    let cases = [
+        (r#"{"model":"m", "user" : "u", "n": 1}"#, r#"{"model":"m", "n": 1}"#, "dropped user"),
+        (r#"{"user":"u","logit_bias":{"1":2},"fallbacks":[],"model":"m"}"#, r#"{"model":"m"}"#, "dropped user, dropped logit_bias"),
+        (r#"{"model":"m","max_completion_tokens" : 7}"#, r#"{"model":"m","max_tokens":7}"#, ""),
+        (r#"{"max_tokens":9,"model":"m","max_completion_tokens":7,"seed":3}"#, r#"{"model":"m","max_tokens":7,"random_seed":3}"#, ""),
+        (r#"{"model":"m","max_tokens": 9}"#, r#"{"model":"m","max_tokens": 9}"#, ""),
+    ];
+    for (body, expected, lost) in cases {
+        let document = Document::scan(body.into(), &CHAT, ScanLimits::default()).unwrap();
+        let target = Target { model: "m", surface: &surface, fetched: Fetched::NONE };
+        assert_eq!(OpenAi.rewrite(&document, &target).join(), expected, "{body}");
+        let losses: Vec<_> = OpenAi.refused(&document, &target).iter().map(ToString::to_string).collect();
+        assert_eq!(losses.join(", "), lost, "{body}");
     }
 }

@@ -6,6 +6,7 @@ use super::{ChunkWriter, OpenAi, rewrite, write_reply};
 use crate::chat::{self, CHAT, ChatRequest, Reply, ReplyContext, StreamWriter};
 use crate::dialect::{Address, Asked, Client, Model, Target, Written};
 use crate::json::{Document, Pieces, Shape, Splice, View};
+use crate::loss::Loss;
 use crate::refusal::Refusal;
 
 /// The time OpenAI's own list gives its oldest models; ours have none.
@@ -37,7 +38,11 @@ impl Client for OpenAi {
     }
 
     fn rewrite(&self, document: &Document, target: &Target<'_>) -> Pieces {
-        rewrite(document, target.model, target.fetched)
+        rewrite(document, target.model, target.fetched, target.surface)
+    }
+
+    fn refused(&self, document: &Document, target: &Target<'_>) -> Vec<Loss> {
+        rewrite::refused(document, target.surface)
     }
 
     fn id_prefix(&self) -> &'static str {

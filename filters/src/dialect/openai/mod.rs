@@ -79,7 +79,11 @@ impl Dialect for OpenAi {
     }
 
     fn embeddings_request(&self, request: &EmbeddingsRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
-        Ok(Translated { body: rewrite(request.document, target.model, Fetched::NONE), losses: Vec::new(), names: Names::default() })
+        Ok(Translated {
+            body: rewrite(request.document, target.model, Fetched::NONE, target.surface),
+            losses: Vec::new(),
+            names: Names::default(),
+        })
     }
 
     fn embeddings_reply<'a>(&self, body: &'a Bytes) -> Result<EmbeddingsReply<'a>, Fault> {

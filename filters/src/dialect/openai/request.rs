@@ -7,7 +7,7 @@ use super::tools;
 use crate::chat::ChatRequest;
 use crate::dialect::tool_names::ToolNames;
 use crate::dialect::{Names, Target, Translated};
-use crate::json::Splice;
+use crate::json::{Splice, View};
 use crate::loss::Losses;
 use crate::refusal::Refusal;
 
@@ -21,6 +21,17 @@ pub(super) struct Writer<'w> {
     pub(super) target: &'w Target<'w>,
     pub(super) model: &'static Model,
     pub(super) names: &'w ToolNames,
+}
+
+impl Writer<'_> {
+    /// Begins a member under the provider's name for it. `None` where the provider refuses it; what was `asked` is then lost.
+    pub(super) fn member(&mut self, key: &str, asked: Option<View<'_>>) -> Option<&mut Splice> {
+        if self.target.surface.refuses(key) {
+            self.losses.dropped(asked);
+            return None;
+        }
+        Some(self.out.key(self.target.surface.name_of(key)))
+    }
 }
 
 pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {

@@ -1,18 +1,33 @@
-//! The client's own body, with `model` replaced and `fallbacks` left out; everything else byte for byte.
+//! The client's own body, with `model` replaced and `fallbacks` left out; everything else byte for byte, but for what a provider
+//! refuses or calls otherwise.
 
 use crate::chat::linked_views;
+use crate::dialect::Surface;
 use crate::dialect::edit::Edits;
 use crate::image::Fetched;
-use crate::json::{Document, Pieces};
+use crate::json::{Document, Pieces, View};
+use crate::loss::{Loss, LossKind, Losses};
 
 /// The body for an upstream of the client's own dialect: `model` is its name there, `fallbacks`, which only the gateway understands,
-/// is cut out with its comma, and what was `fetched` stands as a data URI in place of its URL. All other bytes stay as they are and
-/// are not copied where they are many.
+/// is cut out with its comma, and what was `fetched` stands as a data URI in place of its URL. Members that the `surface` refuses are
+/// cut as well (see [`refused`]), and those it calls otherwise get its names. All other bytes stay as they are and are not copied where
+/// they are many.
 #[must_use]
-pub fn rewrite(document: &Document, model: &str, fetched: &Fetched) -> Pieces {
+pub fn rewrite(document: &Document, model: &str, fetched: &Fetched, surface: &Surface) -> Pieces {
     let mut edits = Edits::of(document);
     edits.rename(model);
-    edits.cut_member(document.root(), "fallbacks");
+    let root = document.root();
+    let mut cut: Vec<_> = refused_members(document, surface).chain(root.get("fallbacks")).collect();
+    for (ours, theirs) in &surface.renames {
+        if let Some(member) = root.get(ours) {
+            // Both names at once: OpenAI's newer one holds, and no body may say a thing twice.
+            cut.extend(root.get(theirs));
+            edits.rename_key(member, theirs);
+        }
+    }
+    if !cut.is_empty() {
+        edits.cut_members(root, &cut);
+    }
     if !fetched.is_empty() {
         for view in linked_views(document) {
             if let Some(inline) = fetched.at(view) {
@@ -21,4 +36,15 @@ pub fn rewrite(document: &Document, model: &str, fetched: &Fetched) -> Pieces {
         }
     }
     edits.finish()
+}
+
+/// What [`rewrite`] leaves out because the `surface` refuses it.
+pub(super) fn refused(document: &Document, surface: &Surface) -> Vec<Loss> {
+    let mut losses = Losses::default();
+    refused_members(document, surface).for_each(|member| losses.note(LossKind::Dropped, member));
+    losses.0
+}
+
+fn refused_members<'a>(document: &'a Document, surface: &Surface) -> impl Iterator<Item = View<'a>> {
+    surface.refuses.iter().filter_map(|member| document.root().get(member))
 }

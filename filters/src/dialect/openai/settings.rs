@@ -25,30 +25,37 @@ pub(super) fn limit(writer: &mut Writer<'_>, asked: Option<View<'_>>) -> Result<
         writer.losses.note(LossKind::Clamped, view);
     }
     let key = if writer.model.own { "max_completion_tokens" } else { "max_tokens" };
-    writer.out.key(key).integer(asked.min(most));
+    if let Some(out) = writer.member(key, Some(view)) {
+        out.integer(asked.min(most));
+    }
     Ok(())
 }
 
 /// The usage is told at the end, in whatever form the client's dialect has for it.
 pub(super) fn stream(writer: &mut Writer<'_>, asked: bool) {
     if asked {
-        writer.out.key("stream").raw("true").key("stream_options").raw(r#"{"include_usage":true}"#);
+        writer.out.key("stream").raw("true");
+        if let Some(out) = writer.member("stream_options", None) {
+            out.raw(r#"{"include_usage":true}"#);
+        }
     }
 }
 
 /// What stands in the same form in every dialect.
 pub(super) fn carried(writer: &mut Writer<'_>, asked: &[(&str, Option<View<'_>>)]) {
     for (key, view) in asked {
-        if let Some(view) = view {
-            writer.out.key(key).view(*view);
+        let Some(view) = view else { continue };
+        if let Some(out) = writer.member(key, Some(*view)) {
+            out.view(*view);
         }
     }
 }
 
 /// The tier is in OpenAI's words already.
 pub(super) fn tier(writer: &mut Writer<'_>, asked: Option<&Word<'_>>) {
-    if let Some(tier) = asked {
-        writer.out.key("service_tier").string(&tier.text);
+    let Some(tier) = asked else { return };
+    if let Some(out) = writer.member("service_tier", Some(tier.view)) {
+        out.string(&tier.text);
     }
 }
 
@@ -57,7 +64,9 @@ pub(super) fn sampling(writer: &mut Writer<'_>, asked: &[[(&str, Option<View<'_>
     for (key, view) in asked.iter().flatten() {
         let Some(view) = view else { continue };
         if writer.model.samples() {
-            writer.out.key(key).view(*view);
+            if let Some(out) = writer.member(key, Some(*view)) {
+                out.view(*view);
+            }
         } else if !is_default(key, *view) {
             writer.losses.note(LossKind::Dropped, *view);
         }
@@ -69,7 +78,7 @@ fn is_default(key: &str, view: View<'_>) -> bool {
 }
 
 pub(super) fn stop(writer: &mut Writer<'_>, asked: &[View<'_>]) {
-    let taken = if writer.model.samples() { STOPS } else { 0 };
+    let taken = if writer.model.samples() && !writer.target.surface.refuses("stop") { STOPS } else { 0 };
     writer.losses.dropped(asked.iter().skip(taken).copied());
     if asked.is_empty() || taken == 0 {
         return;
@@ -129,7 +138,9 @@ pub(super) fn thinking(writer: &mut Writer<'_>, asked: &Thinking<'_>) {
             if near || effort != word.text {
                 writer.losses.note(LossKind::Approximated, word.view);
             }
-            writer.out.key("reasoning_effort").string(effort);
+            if let Some(out) = writer.member("reasoning_effort", Some(word.view)) {
+                out.string(effort);
+            }
         }
         // A model that cannot think is not to think: nothing is lost.
         None if word.text == "none" && writer.model.own && writer.model.efforts.is_empty() => {}
@@ -139,9 +150,9 @@ pub(super) fn thinking(writer: &mut Writer<'_>, asked: &Thinking<'_>) {
 
 pub(super) fn user(writer: &mut Writer<'_>, asked: Option<View<'_>>) {
     let Some(view) = asked else { return };
-    if view.text().is_some_and(|id| id.len() <= USER_BYTES) {
-        writer.out.key("user").view(view);
-    } else {
+    if view.text().is_none_or(|id| id.len() > USER_BYTES) {
         writer.losses.note(LossKind::Dropped, view);
+    } else if let Some(out) = writer.member("user", Some(view)) {
+        out.view(view);
     }
 }

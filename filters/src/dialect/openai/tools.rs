@@ -24,9 +24,13 @@ pub(super) fn write(
         declare(writer, tool)?;
     }
     writer.out.end_array();
-    choose(writer, choice);
-    if no_parallel.is_some() {
-        writer.out.key("parallel_tool_calls").raw("false");
+    if writer.target.surface.refuses("tool_choice") {
+        writer.losses.dropped(asked(choice));
+    } else {
+        choose(writer, choice);
+    }
+    if let Some(out) = no_parallel.and_then(|asked| writer.member("parallel_tool_calls", Some(asked))) {
+        out.raw("false");
     }
     Ok(())
 }
@@ -52,6 +56,15 @@ fn declare(writer: &mut Writer<'_>, tool: &Tool<'_>) -> Result<(), Refusal> {
     }
     out.end_object().end_object();
     Ok(())
+}
+
+/// What a choice asks for beyond what a model does unasked.
+fn asked<'a>(choice: &ToolChoice<'a>) -> Option<View<'a>> {
+    match choice {
+        ToolChoice::Unset | ToolChoice::Auto(_) => None,
+        ToolChoice::None(view) | ToolChoice::Required(view) => Some(*view),
+        ToolChoice::Named { view, .. } | ToolChoice::Allowed { view, .. } => Some(*view),
+    }
 }
 
 fn choose(writer: &mut Writer<'_>, choice: &ToolChoice<'_>) {

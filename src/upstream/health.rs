@@ -133,9 +133,9 @@ impl Cell {
         });
     }
 
-    /// Forgets every fault.
-    pub(crate) fn forget(&self) {
-        self.with(|state| *state = State { probing: state.probing, ..State::default() });
+    /// Ends a cool-down. What is switched off stays so.
+    pub(crate) fn rested(&self) {
+        self.with(|state| *state = State { probing: state.probing, off: state.off, ..State::default() });
     }
 
     /// A reload lifts what holds until a reload.

@@ -70,12 +70,12 @@ impl Lane {
         Self { name: provider.name.clone(), keys, wheels, models, budget }
     }
 
-    /// Forgets every fault of a credential, or of all; with it those of their models and hosts.
+    /// Ends every rest of a credential, or of all; with it those of the provider's models and of the host. What the provider has
+    /// refused stays refused.
     pub(super) fn forget(&self, credential: Option<&str>) {
         for key in self.keys.iter().filter(|key| credential.is_none_or(|name| key.name == name)) {
-            key.cell.forget();
+            key.cell.rested();
             key.breakers.forget();
-            key.forbidden.write().unwrap_or_else(PoisonError::into_inner).clear();
         }
         self.models.0.write().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -21,6 +21,8 @@ use crate::config::{Retry, Timeouts};
 
 pub use self::conclusion::{Conclusion, conclude};
 
+#[cfg(test)]
+mod answers;
 mod conclusion;
 #[cfg(test)]
 mod document;

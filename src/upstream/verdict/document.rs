@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use heliostat_filters::dialect::{self, DIALECTS};
+
+use super::answers::ANSWERS;
 use super::*;
 use FaultKind as F;
 
@@ -12,7 +15,7 @@ const HEAD: &str = "\
 # Verdicts
 
 What a failed attempt leads to, before the first byte went to the client. Written from `verdict.rs` by a test; after a change:
-`HELIOSTAT_WRITE_VERDICTS=1 cargo test --lib verdict::document`. Which status, code or text is which outcome: `filters/src/fault.rs`.
+`HELIOSTAT_WRITE_VERDICTS=1 cargo test --lib verdict::document`. Which answer of a provider is which outcome stands below, by dialect.
 
 Next, with `max_retries` unset: while another candidate and another key at the same host are left; and while only the key is. A key
 at another host is tried before the next candidate. Breaker: `opens` once the wait was fair (`fair_ms`, or the provider's clock),
@@ -21,6 +24,16 @@ keeps the provider's status and code.
 
 | outcome | scope | next | next, no candidate | remembered | breaker | client |
 |---|---|---|---|---|---|---|
+";
+
+const DIALECTS_HEAD: &str = "
+## By dialect
+
+What each dialect's own errors are taken for. The same holds for an error inside a 200. The tables behind it, with every code and text:
+`filters/src/fault.rs` and `filters/src/dialect/*/error.rs`.
+
+| dialect | status | body | outcome | scope |
+|---|---|---|---|---|
 ";
 
 /// Every kind, in the order of the document. A new one does not compile here until it has its place.
@@ -61,6 +74,28 @@ fn outcomes() -> impl Iterator<Item = Outcome> {
 }
 
 fn written() -> String {
+    verdicts() + DIALECTS_HEAD + &answers()
+}
+
+/// What each answer of [`ANSWERS`] is taken for.
+fn answers() -> String {
+    ANSWERS.iter().fold(String::new(), |mut text, (name, status, body)| {
+        let fault = dialect::by_name(name).unwrap().fault(*status, body.as_bytes());
+        let outcome = Outcome::Fault(fault.kind);
+        let body = if body.is_empty() { "nothing".to_owned() } else { format!("`{body}`") };
+        let _ = writeln!(text, "| {name} | {status} | {body} | `{}` | {:?} |", outcome.label(), outcome.scope());
+        text
+    })
+}
+
+#[test]
+fn every_dialect_tells_its_errors() {
+    for dialect in DIALECTS {
+        assert!(ANSWERS.iter().any(|(name, ..)| *name == dialect.name()), "{} has no row in ANSWERS", dialect.name());
+    }
+}
+
+fn verdicts() -> String {
     outcomes().fold(HEAD.to_owned(), |mut text, outcome| {
         let fault = AttemptFault { outcome, status: None, retry_after: None };
         let keys = KeysLeft { elsewhere: false, same_host: true };

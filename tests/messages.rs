@@ -139,6 +139,18 @@ async fn anthropic_gets_the_clients_bytes_but_for_the_model() {
 }
 
 #[tokio::test]
+async fn below_its_name_anthropic_is_asked_for_models_that_nobody_knows() {
+    let three = three().await;
+    three.anthropic.always(reply::json(native::anthropic("ok")));
+    let body = with(ask(CLAUDE), json!({"model": "our-own"})).to_string();
+    three.post_with("/v1/messages", &[VERSION], body.as_bytes()).await.expect(404);
+    let reply = three.post_with("/anthropic/v1/messages", &[VERSION], body.as_bytes()).await;
+    assert_eq!(reply.expect(200).attempts(), ["anthropic/our-own#ANTHROPIC_API_KEY;200"]);
+    let elsewhere = with(ask(CLAUDE), json!({"model": "openai/"})).to_string();
+    three.post_with("/anthropic/v1/messages", &[VERSION], elsewhere.as_bytes()).await.expect(404);
+}
+
+#[tokio::test]
 async fn the_clients_version_and_betas_reach_anthropic_alone() {
     let three = three().await;
     let headers = [("anthropic-version", "2024-01-01"), ("anthropic-beta", "a-1,b-2"), ("x-api-key", "client")];

@@ -34,6 +34,8 @@ pub struct Called {
     pub operation: Operation,
     /// What its path says.
     pub address: Address,
+    /// The name that leads it, `anthropic` of `/anthropic/v1/messages`: who is asked for a model that is nobody's.
+    pub home: Option<&'static str>,
 }
 
 /// Endpoints with a fixed path: path, method, what it is. Each stands below its dialect's name too: `/anthropic/v1/messages`.
@@ -94,7 +96,7 @@ impl Ask {
 }
 
 const fn call(client: &'static dyn Client, kind: Kind) -> Ask {
-    Ask::Call(Called { operation: Operation { client, kind }, address: Address { model: None, stream: None } })
+    Ask::Call(Called { operation: Operation { client, kind }, address: Address { model: None, stream: None }, home: None })
 }
 
 /// The dialect in which a request is answered, whatever it turns out to be: its path's, else that of a telling header, else OpenAI's.
@@ -135,7 +137,10 @@ pub fn find(head: &RequestHeader, snapshot: &Snapshot) -> Result<Ask, Problem> {
             _ => Problem::new(405, "method_not_allowed", format!("{} is not allowed on {path}.", head.method)),
         });
     };
-    Ok(ask.clone().by(speaker(head)))
+    Ok(match ask.clone().by(speaker(head)) {
+        Ask::Call(called) => Ask::Call(Called { home: home.map(|home| home.home()), ..called }),
+        other => other,
+    })
 }
 
 /// The dialect whose name leads the path, and what follows it.
@@ -149,7 +154,7 @@ fn split_home(path: &str) -> (Option<&'static dyn Client>, &str) {
 
 fn addressed(head: &RequestHeader, path: &str) -> Option<Ask> {
     let (client, (kind, address)) = CLIENTS.iter().find_map(|client| Some((*client, client.address(path)?)))?;
-    (head.method == Method::POST).then_some(Ask::Call(Called { operation: Operation { client, kind }, address }))
+    (head.method == Method::POST).then_some(Ask::Call(Called { operation: Operation { client, kind }, address, home: None }))
 }
 
 fn model(head: &RequestHeader, bare: &str) -> Option<Ask> {

@@ -39,14 +39,14 @@ const FALLBACKS: usize = 32;
 /// 400 for a body that is no such request, too many or too large images, too many inputs, unknown or unfit fallbacks; 404 for an
 /// unknown model.
 pub fn call(called: Called, body: Bytes, headers: &HeaderMap, snapshot: &Snapshot, now: Instant) -> Result<Call, Problem> {
-    let Called { operation, address } = called;
+    let Called { operation, address, home } = called;
     let limits = ScanLimits { depth: snapshot.limits.depth, ..ScanLimits::default() };
     let document = Document::scan(body, operation.shape(), limits)?;
     let Asked { model: asked, stream, fallbacks } = operation.peek(&document, &address)?;
     sane_name(&asked, "model")?;
     operation.check(&document)?;
     check_images(operation, &document, &snapshot.limits)?;
-    let Planned { candidates, barred } = candidates(operation, fallbacks, &asked, snapshot)?;
+    let Planned { candidates, barred } = candidates(operation, fallbacks, &asked, home, snapshot)?;
     let clocks = clocks(headers, &candidates, now)?;
     let strict = flag(headers, &STRICT);
     let asked = redact::cut(&asked, 256).to_owned();
@@ -61,11 +61,22 @@ struct Planned {
 
 /// The candidates in order (contract, "Candidates and attempts"): the asked model, then the first of these that is there: the body's
 /// `fallbacks`, the route's, `{primary, fallback}`, the global list. Without those that the route's policy bars.
-fn candidates(operation: Operation, fallbacks: Option<Vec<FallbackRef<'_>>>, asked: &str, snapshot: &Snapshot) -> Result<Planned, Problem> {
+fn candidates(
+    operation: Operation,
+    fallbacks: Option<Vec<FallbackRef<'_>>>,
+    asked: &str,
+    home: Option<&str>,
+    snapshot: &Snapshot,
+) -> Result<Planned, Problem> {
+    let elsewhere = |asked: &str| asked.split_once('/').is_some_and(|(name, _)| snapshot.provider(name).is_some());
+    let at_home = || snapshot.provider(home?).filter(|provider| provider.serves(asked) && !elsewhere(asked));
     let (primary, route) = match snapshot.resolve(asked) {
         Resolution::Route(route) => (route.primary.clone(), Some(route)),
         Resolution::Candidate(candidate) => (candidate, None),
-        Resolution::Unknown { known } => return Err(unknown_model(asked, &known, "model")),
+        Resolution::Unknown { known } => match at_home() {
+            Some(provider) => (Candidate::new(provider, asked), None),
+            None => return Err(unknown_model(asked, &known, "model")),
+        },
     };
     let clocks = route.map(|route| route.timeouts).unwrap_or_default();
     let fallbacks = match of_body(fallbacks, snapshot)? {

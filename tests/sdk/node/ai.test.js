@@ -2,16 +2,20 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAI } from "@ai-sdk/openai";
 import { generateText, Output, stepCountIs, streamText, tool } from "ai";
 
 import { GATEWAY, MODELS, PNG, PNG_SHA256, QUESTION, RAIN, Verdict, WEATHER } from "./samples.js";
 
 const openai = createOpenAI({ baseURL: `${GATEWAY}/v1`, apiKey: "unused" });
+const anthropic = createAnthropic({ baseURL: `${GATEWAY}/v1`, apiKey: "unused" });
 
 /** Every client API of the SDK. */
 const APIS = {
   "chat completions": (model) => openai.chat(model),
+  responses: (model) => openai.responses(model),
+  messages: (model) => anthropic(model),
 };
 
 for (const [api, language] of Object.entries(APIS)) {

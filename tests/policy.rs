@@ -40,6 +40,20 @@ async fn a_failover_that_would_leave_is_refused_and_said() {
 }
 
 #[tokio::test]
+async fn a_larger_model_elsewhere_is_refused_too_and_said() {
+    let (anthropic, openai) = (Provider::start().await, Provider::start().await);
+    let long = json!({"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long: 250000 tokens"}});
+    anthropic.always(reply::status_json(400, long));
+    let config = Config::new().provider("anthropic", &anthropic).provider("openai", &openai);
+    let config = config.top("mcp: [{ id: caption, primary: anthropic/claude-haiku-4-5, policy: { same_family: true } }]");
+    let config = config.top("context_fallbacks: [{ primary: anthropic/claude-haiku-4-5, fallback: [openai/gpt-4.1] }]");
+    let gateway = Gateway::start(config).await;
+    let answer = gateway.chat(&ask("caption")).await;
+    assert_eq!(answer.expect(400).attempts()[1], "openai/gpt-4.1;skipped policy_family");
+    assert_eq!(openai.received().len(), 0);
+}
+
+#[tokio::test]
 async fn a_request_that_is_served_is_none_of_the_policys_business() {
     let (anthropic, _openai, gateway) = kept("same_family: true").await;
     anthropic.always(reply::json(native::anthropic("from claude")));

@@ -233,7 +233,7 @@ impl<'a> Failover<'a> {
                 Step::NextKey => tried.history.extra += 1,
                 Step::NextCandidate => return Ok(Next::Candidate),
                 Step::Answer => {
-                    self.queue = self.larger(candidate);
+                    self.queue = self.larger(context, candidate);
                     return Ok(Next::Candidate);
                 }
             }
@@ -241,14 +241,21 @@ impl<'a> Failover<'a> {
     }
 
     /// Where a conversation may go that was too long for a candidate: what is configured for it and has not been asked. Nowhere, if that
-    /// is not what went wrong last.
-    fn larger(&self, candidate: &Candidate) -> VecDeque<Visit<'a>> {
+    /// is not what went wrong last. Whom the route's policy bars is told.
+    fn larger(&self, context: &mut Context, candidate: &Candidate) -> VecDeque<Visit<'a>> {
         let too_long = self.exhausted.faults.last().is_some_and(|fault| fault.outcome == Outcome::Fault(FaultKind::ContextLength));
-        let larger = self.live.snapshot.larger_than(candidate).iter().filter(|_| too_long);
         let route = self.live.snapshot.routes.get(&self.call.asked);
-        let larger = larger.filter(|larger| route.is_none_or(|route| route.policy.bars(larger).is_none()));
-        let fit = larger.filter(|larger| self.call.operation.may_stand_in(candidate, larger) && !self.visited.contains(larger));
-        fit.map(|candidate| Visit { candidate, last_resort: false }).collect()
+        let mut visits = VecDeque::new();
+        for larger in self.live.snapshot.larger_than(candidate).iter().filter(|_| too_long) {
+            if !self.call.operation.may_stand_in(candidate, larger) || self.visited.contains(&larger) {
+                continue;
+            }
+            match route.and_then(|route| route.policy.bars(larger)) {
+                Some(why) => self.record(context, larger, Mark::skipped(Outcome::Skipped(Skip::Policy), why.word())),
+                None => visits.push_back(Visit { candidate: larger, last_resort: false }),
+            }
+        }
+        visits
     }
 
     /// Takes a place at a bounded provider, waiting for one while the client does.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use super::faults::{CLOCK_MS, Clock, Ending, Fault, Host, Scene};
+use super::faults::{CLOCK_LARGE_MS, CLOCK_MS, Clock, Ending, Fault, Host, Scene};
 use super::speech::Speech;
 use crate::support::client;
 use crate::support::gateway::Gateway;
@@ -134,8 +134,13 @@ impl Case {
             Clock::None => 0,
             Clock::Deadline if self.fallback => PATIENCE_MS / 2 - EARLIER_MS,
             Clock::Deadline => PATIENCE_MS - EARLIER_MS,
-            _ => CLOCK_MS,
+            _ => self.clock_ms(),
         })
+    }
+
+    /// How long the clock under test is. That of the first content covers the sending of the request: longer where that is large.
+    fn clock_ms(&self) -> u64 {
+        if self.size == Size::Twelve && self.clock() == Clock::FirstContent { CLOCK_LARGE_MS } else { CLOCK_MS }
     }
 }
 
@@ -161,7 +166,8 @@ impl Play {
     /// The providers as the configuration names them.
     pub fn yaml(&self) -> String {
         let (number, http2) = (self.number, self.case.version == Version::Two);
-        let clock = self.case.clock().key().map(|key| format!(", network: {{ timeouts: {{ {key}: {CLOCK_MS} }} }}")).unwrap_or_default();
+        let clock_ms = self.case.clock_ms();
+        let clock = self.case.clock().key().map(|key| format!(", network: {{ timeouts: {{ {key}: {clock_ms} }} }}")).unwrap_or_default();
         let row = |name: &str, url: &str, speech: Speech, more: &str| {
             let (dialect, key) = (speech.name(), "keys: [{ value: env.KEY_A }]");
             format!("  {name}-{number}: {{ base_url: \"{url}/v1\", dialect: {dialect}, http2: {http2}, {key}{more} }}\n")

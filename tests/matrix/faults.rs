@@ -8,6 +8,8 @@ use crate::support::stage::{Step, Version};
 
 /// How long the clock under test is.
 pub const CLOCK_MS: u64 = 400;
+/// The same, where a large request must be sent within it.
+pub const CLOCK_LARGE_MS: u64 = 1_500;
 
 /// One thing that providers do wrong.
 pub struct Fault {

@@ -7,6 +7,8 @@ use heliostat_filters::dialect::{Surface, by_name};
 
 use super::*;
 use crate::config::{Auth, Endpoint, ImageFetch, Limits, ModelPattern, Retry, Secret, Speech, Timeouts};
+use crate::upstream::breaker::{Blame, BreakerState};
+use crate::upstream::health::Cooldown;
 
 /// (name, secret, weight, host)
 type Written = (&'static str, &'static str, f64, &'static str);
@@ -251,11 +253,12 @@ fn after_a_hosts_fault_a_key_elsewhere_comes_first() {
 }
 
 #[test]
-fn no_secret_shows_and_standings_name_all() {
+fn no_secret_shows_and_the_states_name_all() {
     let scene = Scene::new(PAIR);
     scene.cool(1, Cooldown::Refused);
     assert!(!format!("{:?}", scene.lanes).contains("sk-"));
-    let standings = scene.lanes.standings(scene.now);
+    let states = scene.lanes.states(scene.now);
+    let standings: Vec<_> = states.iter().map(|state| (state.provider, state.credential, state.standing)).collect();
     assert_eq!(standings, [("openai", "a", Standing::Healthy), ("openai", "b", Standing::Off)]);
 }
 

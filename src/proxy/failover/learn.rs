@@ -1,0 +1,91 @@
+//! What a failed attempt teaches, and what is done next.
+
+use std::time::{Duration, Instant};
+
+use super::record::Mark;
+use super::{Failover, Tried};
+use crate::config::{Candidate, Credential, Retry};
+use crate::proxy::attempt::Failure;
+use crate::proxy::context::Context;
+use crate::proxy::redact;
+use crate::telemetry::event::AttemptTimes;
+use crate::upstream::select::Used;
+use crate::upstream::verdict::{self, AttemptFault, Left, Outcome, Phase, Skip, Step};
+
+impl Failover<'_> {
+    /// Records a failure, remembers what it says of its credential and model, and decides what is next.
+    #[allow(clippy::too_many_arguments, reason = "everything an attempt leaves behind meets here")]
+    pub(super) fn learn(
+        &mut self,
+        context: &mut Context,
+        candidate: &Candidate,
+        credential: &Credential,
+        tried: &mut Tried,
+        mut failure: Failure,
+        times: AttemptTimes,
+        same_dialect: bool,
+    ) -> Step {
+        let (began, now) = (times.began, Instant::now());
+        redact::failure(&mut failure, tried.secret(credential));
+        let fault = failure.attempt_fault();
+        self.record(context, candidate, Mark::failed(credential, &failure, times));
+        log::info!(
+            "{} {}/{} with {}: {}: {}",
+            context.request_id,
+            candidate.provider.name,
+            self.gateway.telemetry.clean(&redact::line(&candidate.model)),
+            credential.name,
+            failure.status.map_or_else(|| failure.outcome.label().to_owned(), |status| status.to_string()),
+            redact::line(failure.for_log())
+        );
+        let used = Used { provider: &candidate.provider, credential: credential.index, model: &candidate.model };
+        if let Some(cooldown) = verdict::cooldown(&fault) {
+            self.live.lanes.cool(&used, cooldown, fastrand::f64(), now);
+            self.gateway.telemetry.cooldown(&candidate.provider.name, &credential.name, fault.outcome.label());
+        }
+        let fair = Duration::from_millis(candidate.provider.breaker.fair_ms);
+        if let Some(blame) = verdict::blame(fault.outcome, now.saturating_duration_since(began), candidate.timeouts, fair) {
+            self.live.lanes.blame(&used, blame, began, now);
+        }
+        if !tried.credentials.contains(&credential.index) {
+            tried.credentials.push(credential.index);
+        }
+        if fault.outcome.scope() == verdict::Scope::Host {
+            tried.failed_hosts.push(credential.index);
+        }
+        let ask = self.ask(candidate, tried, self.queue.is_empty(), now);
+        let left = Left { candidates: !self.queue.is_empty(), keys: self.live.lanes.left(&ask) };
+        let too_late = now >= self.call.clocks.first_byte;
+        let outcome = if too_late { Outcome::Timeout(Phase::Total) } else { fault.outcome };
+        let step = verdict::next(outcome, tried.history, candidate.provider.retry, left);
+        if matches!(step, Step::SameKey { replay: true, .. }) {
+            // The pool's staleness says nothing of the provider: what the replay brings is the attempt that counts.
+            return step;
+        }
+        self.exhausted.faults.push(AttemptFault { outcome, ..fault });
+        self.exhausted.last = Some(failure);
+        self.exhausted.last_same_dialect = same_dialect;
+        if !verdict::is_repeat(outcome, step, left) || self.live.lanes.may_repeat(&candidate.provider, now) {
+            return step;
+        }
+        self.skip(context, candidate, Skip::RetryBudget, None, "retry_budget");
+        verdict::next(outcome, tried.history, Retry { max_retries: Some(0), ..candidate.provider.retry }, left)
+    }
+}
+
+impl Failure {
+    /// What the log may say of it. What a provider says of a wrong request may repeat the request: then no more than its code.
+    #[must_use]
+    pub fn for_log(&self) -> &str {
+        match self.outcome.scope() {
+            verdict::Scope::Request => self.fault.code.as_deref().unwrap_or(self.outcome.label()),
+            _ => &self.fault.message,
+        }
+    }
+
+    /// What the verdict works on.
+    #[must_use]
+    pub fn attempt_fault(&self) -> AttemptFault {
+        AttemptFault { outcome: self.outcome, status: self.status, retry_after: self.retry_after }
+    }
+}

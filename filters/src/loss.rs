@@ -80,6 +80,13 @@ impl Losses {
         }
     }
 
+    /// Notes every view of `views` as approximated.
+    pub fn approximated<'a>(&mut self, views: impl IntoIterator<Item = View<'a>>) {
+        for view in views {
+            self.note(LossKind::Approximated, view);
+        }
+    }
+
     /// Tells them in a stream, once: the comment `: heliostat-loss ["path",…]`. JSON keeps line ends out of it.
     pub fn tell(&mut self, out: &mut Vec<u8>) {
         if self.0.is_empty() {

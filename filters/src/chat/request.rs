@@ -70,6 +70,8 @@ pub struct ChatRequest<'a> {
     /// Every other member that could matter to an upstream. A dialect reports those it does not map. (Not here: `model`, `stream`,
     /// `stream_options.include_usage`, `fallbacks`, and members equal to their default.)
     pub others: Vec<View<'a>>,
+    /// What the pivot keeps, but in another place than where it stood. A dialect reports it as approximated.
+    pub moved: Vec<View<'a>>,
 }
 
 impl<'a> ChatRequest<'a> {

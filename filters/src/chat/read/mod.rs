@@ -79,6 +79,7 @@ pub(super) fn read(document: &Document) -> Result<ChatRequest<'_>, Refusal> {
         user: user(root, &mut others)?,
         service_tier: unless_neutral(string(root, "service_tier")?)?.map(Word::of),
         others,
+        moved: Vec::new(),
     })
 }
 

@@ -73,8 +73,10 @@ fn of(request: &ChatRequest<'_>, target: &Target<'_>, counts: bool) -> Result<Tr
         user,
         service_tier,
         others,
+        moved,
     } = request;
     let mut losses = Losses::default();
+    losses.approximated(moved.iter().copied());
     let unmapped = [n, seed, presence_penalty, frequency_penalty, logprobs, top_logprobs, modalities];
     losses.dropped(unmapped.into_iter().flatten().chain(others).copied());
 

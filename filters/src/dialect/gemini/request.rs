@@ -93,8 +93,10 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
         user,
         service_tier,
         others,
+        moved,
     } = request;
     let mut writer = Writer::new(target, declared);
+    writer.losses.approximated(moved.iter().copied());
     writer.out.object();
     contents::write(&mut writer, messages)?;
     let declares = tools::write(&mut writer, declared, tool_choice);

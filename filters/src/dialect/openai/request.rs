@@ -63,10 +63,12 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
         user,
         service_tier,
         others,
+        moved,
     } = request;
     let names = ToolNames::of(tools, messages, NAME_BYTES);
     let model = models::of(target.model);
     let mut writer = Writer { out: Splice::new(), losses: Losses::default(), target, model, names: &names };
+    writer.losses.approximated(moved.iter().copied());
     writer.losses.dropped([top_k, modalities].into_iter().flatten().chain(others).copied());
 
     writer.out.object().key("model").string(target.model);

@@ -62,8 +62,10 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
         user,
         service_tier,
         others,
+        moved,
     } = request;
     let mut losses = Losses::default();
+    losses.approximated(moved.iter().copied());
     let unmapped = [top_k, n, seed, presence_penalty, frequency_penalty, logprobs, top_logprobs, modalities];
     losses.dropped(unmapped.into_iter().flatten().chain(stop).copied());
     let names = ToolNames::of(tools, messages, NAME_BYTES);
@@ -76,8 +78,8 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
     }
     input::write(messages, &mut input::Scope { target, names: &names, losses: &mut losses }, &mut out)?;
     tools::write(tools, tool_choice, &names, &mut losses, &mut out)?;
-    if let Some(single) = no_parallel_tool_calls.filter(|view| tools::fit(tools, *view, &mut losses)) {
-        out.key("parallel_tool_calls").view(single);
+    if no_parallel_tool_calls.is_some_and(|view| tools::fit(tools, view, &mut losses)) {
+        out.key("parallel_tool_calls").raw("false");
     }
     write_max_tokens(*max_tokens, &mut losses, &mut out);
     for (key, number) in [("temperature", temperature), ("top_p", top_p)] {

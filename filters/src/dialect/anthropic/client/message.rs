@@ -11,7 +11,8 @@ use crate::refusal::Refusal;
 /// provider's prompt cache.
 const BILLING: &[u8] = b"\"x-anthropic-billing-header:";
 
-pub(super) fn read(root: View<'_>) -> Result<Vec<Message<'_>>, Refusal> {
+/// Reads the turns. What changes its place on the way is noted in `moved`.
+pub(super) fn read<'a>(root: View<'a>, moved: &mut Vec<View<'a>>) -> Result<Vec<Message<'a>>, Refusal> {
     let turns = of_kind(root, "messages", Kind::Array)?.ok_or_else(|| field::missing(root, "messages"))?;
     let mut messages = Vec::new();
     if let Some(system) = root.present("system") {
@@ -21,8 +22,8 @@ pub(super) fn read(root: View<'_>) -> Result<Vec<Message<'_>>, Refusal> {
         let turn = field::expect(turn, Kind::Object)?;
         let role = required_string(turn, "role")?;
         match role.text().unwrap_or_default().as_ref() {
-            "user" => user(turn, &mut messages)?,
-            "assistant" => messages.push(assistant(turn)?),
+            "user" => user(turn, &mut messages, moved)?,
+            "assistant" => messages.push(assistant(turn, moved)?),
             "system" => {
                 let content = turn.present("content").ok_or_else(|| field::missing(turn, "content"))?;
                 messages.extend(instruction(content)?);
@@ -76,19 +77,18 @@ fn instruction(content: View<'_>) -> Result<Option<Message<'_>>, Refusal> {
     Ok(Some(message).filter(|message| !message.content.is_empty() || !message.others.is_empty()))
 }
 
-fn user<'a>(turn: View<'a>, messages: &mut Vec<Message<'a>>) -> Result<(), Refusal> {
+/// Results first: every dialect wants them right behind the calls.
+fn user<'a>(turn: View<'a>, messages: &mut Vec<Message<'a>>, moved: &mut Vec<View<'a>>) -> Result<(), Refusal> {
     let content = turn.present("content").ok_or_else(|| field::missing(turn, "content"))?;
     let mut said = blank(Role::User, turn);
     said.others = rest(turn, &["role", "content"]).collect();
     for block in blocks(content)? {
-        if kind(block)?.as_deref() != Some("tool_result") {
+        if kind(block)?.as_deref() == Some("tool_result") {
+            moved.extend((!said.content.is_empty()).then_some(block));
+            messages.push(result(block)?);
+        } else {
             said.content.push(part(block)?);
-            continue;
         }
-        if !said.content.is_empty() {
-            messages.push(std::mem::replace(&mut said, blank(Role::User, turn)));
-        }
-        messages.push(result(block)?);
     }
     if !said.content.is_empty() || !said.others.is_empty() {
         messages.push(said);
@@ -108,14 +108,17 @@ fn result(view: View<'_>) -> Result<Message<'_>, Refusal> {
     })
 }
 
-fn assistant(turn: View<'_>) -> Result<Message<'_>, Refusal> {
+fn assistant<'a>(turn: View<'a>, moved: &mut Vec<View<'a>>) -> Result<Message<'a>, Refusal> {
     let content = turn.present("content").ok_or_else(|| field::missing(turn, "content"))?;
     let mut message = blank(Role::Assistant, turn);
     message.others = rest(turn, &["role", "content"]).collect();
     let mut signature = None;
     for block in blocks(content)? {
         match kind(block)?.as_deref() {
-            None | Some("text" | "image" | "document") => message.content.push(part(block)?),
+            None | Some("text" | "image" | "document") => {
+                moved.extend((!message.tool_calls.is_empty()).then_some(block));
+                message.content.push(part(block)?);
+            }
             Some("thinking") => {
                 let (thought, of_call) = thinking(block)?;
                 message.reasoning.extend(thought);

@@ -35,13 +35,14 @@ pub(super) fn read(document: &Document) -> Result<ChatRequest<'_>, Refusal> {
     let mut others: Vec<_> = rest(root, KNOWN).filter(|member| !says_nothing(*member)).collect();
     let number = |key| of_kind(root, key, Kind::Number);
     let config = of_kind(root, "output_config", Kind::Object)?;
+    let mut moved = Vec::new();
     let (tool_choice, no_parallel_tool_calls) = tool::choice(root, &mut others)?;
     Ok(ChatRequest {
         document,
         model: chat::model(document)?,
         stream: chat::wants_stream(document)?,
         include_usage: false,
-        messages: message::read(root)?,
+        messages: message::read(root, &mut moved)?,
         tools: tool::read(root)?,
         legacy_functions: false,
         tool_choice,
@@ -63,6 +64,7 @@ pub(super) fn read(document: &Document) -> Result<ChatRequest<'_>, Refusal> {
         user: user(root, &mut others)?,
         service_tier: service_tier(root)?,
         others,
+        moved,
     })
 }
 

@@ -25,6 +25,9 @@ pub(super) struct MessageWriter {
     finish: Option<FinishReason>,
     called: bool,
     refused: bool,
+    /// A signature that came behind text. It is written before the next block: a message that ended in thinking would show nothing in
+    /// clients that read its last block, as Claude Code does.
+    signature: Option<String>,
     usage: Usage,
     losses: Losses,
 }
@@ -67,7 +70,11 @@ impl StreamWriter for MessageWriter {
             StreamEvent::Reasoning { text, .. } => self.thought(text, out),
             StreamEvent::ReasoningSignature { signature, .. } => {
                 self.end_calls(out);
-                self.sign(&Mark::Signed(signature.escaped()), out);
+                let mark = Mark::Signed(signature.escaped());
+                match self.open {
+                    Open::Text => self.signature = Some(mark.written()),
+                    _ => self.sign(&mark, out),
+                }
             }
             StreamEvent::ReasoningEncrypted { data, .. } => self.redacted(data, out),
             StreamEvent::ToolStart { index, id, name, thought_signature, .. } => {
@@ -85,6 +92,9 @@ impl StreamWriter for MessageWriter {
         self.begin(out);
         self.end_calls(out);
         self.close(out);
+        if self.signature.take().is_some() {
+            self.losses.at(LossKind::Dropped, "reasoning.signature");
+        }
         for (count, path) in [(self.usage.prompt_tokens, "usage.input_tokens"), (self.usage.completion_tokens, "usage.output_tokens")] {
             if count.is_none() {
                 self.losses.at(LossKind::Estimated, path);
@@ -119,6 +129,7 @@ impl MessageWriter {
             finish: None,
             called: false,
             refused: false,
+            signature: None,
             usage: Usage::default(),
             losses: Losses::default(),
         }
@@ -146,7 +157,7 @@ impl MessageWriter {
     }
 
     fn text(&mut self, text: &Literal<'_>, out: &mut Vec<u8>) {
-        if !matches!(self.open, Open::Text) {
+        if !matches!(self.open, Open::Text) || (self.signature.is_some() && !text.is_empty()) {
             self.open_block(Open::Text, out, |block| {
                 block.key("type").string("text").key("text").string("");
             });
@@ -175,13 +186,13 @@ impl MessageWriter {
     /// Ends thinking with a signature, in a block of its own if none is open.
     fn sign(&mut self, mark: &Mark<'_>, out: &mut Vec<u8>) {
         self.open_thinking(out);
-        self.signature(mark, out);
+        self.signature_delta(&mark.written(), out);
         self.stop(out);
     }
 
-    fn signature(&mut self, mark: &Mark<'_>, out: &mut Vec<u8>) {
+    fn signature_delta(&mut self, written: &str, out: &mut Vec<u8>) {
         self.delta(out, |delta| {
-            delta.key("type").string("signature_delta").key("signature").raw("\"").raw(&mark.written()).raw("\"");
+            delta.key("type").string("signature_delta").key("signature").raw("\"").raw(written).raw("\"");
         });
     }
 
@@ -256,6 +267,11 @@ impl MessageWriter {
             self.end_calls(out);
         }
         self.close(out);
+        if let Some(signature) = self.signature.take() {
+            self.open_thinking(out);
+            self.signature_delta(&signature, out);
+            self.stop(out);
+        }
         self.open = open;
         let index = self.blocks;
         self.blocks += 1;
@@ -279,7 +295,7 @@ impl MessageWriter {
     fn close(&mut self, out: &mut Vec<u8>) {
         match self.open {
             Open::None => return,
-            Open::Thinking => self.signature(&Mark::Unsigned, out),
+            Open::Thinking => self.signature_delta(&Mark::Unsigned.written(), out),
             Open::Text | Open::Call { .. } => {}
         }
         self.stop(out);

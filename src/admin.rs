@@ -19,12 +19,11 @@ use self::upstreams::Upstreams;
 use crate::live::Live;
 use crate::proxy::explain::{Question, explain};
 use crate::readiness::Readiness;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Format, Telemetry};
 
 /// A browser cannot be tricked into sending this from another site; whatever changes something asks for it.
 const CHANGE_HEADER: &str = "x-heliostat-admin";
 const JSON: &str = "application/json";
-const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Runs before each rendering of the metrics, to report what is looked up rather than told: the credentials' state.
 pub type BeforeMetrics = Box<dyn Fn(&Telemetry) + Send + Sync>;
@@ -100,7 +99,9 @@ impl Admin {
         match page {
             Page::Metrics => {
                 (self.before_metrics)(&self.telemetry);
-                Answer { status: 200, content_type: PROMETHEUS, allow: None, body: self.telemetry.render_metrics() }
+                let format = Format::wanted(asked.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()));
+                let body = self.telemetry.render_metrics(format);
+                Answer { status: 200, content_type: format.content_type(), allow: None, body }
             }
             Page::Health => match self.readiness.answer(asked.path) {
                 Some((status, body)) => Answer { status, content_type: JSON, allow: None, body: body.to_owned() },

@@ -96,8 +96,6 @@ fn unchangeable(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
         ("listen", listeners_differ(old, new)),
         ("admin.listen", old.admin_listen != new.admin_listen),
         ("threads", old.threads != new.threads),
-        ("observability.prometheus_labels", old.observability.prometheus_labels != new.observability.prometheus_labels),
-        ("observability.metric_aliases", old.observability.metric_aliases != new.observability.metric_aliases),
     ];
     keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
 }

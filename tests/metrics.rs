@@ -102,6 +102,40 @@ async fn every_metric_of_the_reference_is_told() {
 }
 
 #[tokio::test]
+async fn a_scraper_gets_the_format_that_it_asks_for() {
+    let openai = Provider::start().await;
+    openai.always(reply::json(native::openai("ok")));
+    let gateway = Gateway::start(Config::new().provider("openai", &openai)).await;
+    ask_as(&gateway, "walk-0", &ask("openai/gpt-4o-mini")).await.expect(200);
+    let reply = gateway.admin_get("/metrics").await;
+    assert_eq!(reply.expect(200).header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    assert!(!reply.text().contains("walk-0"));
+    let text = within("an example", async {
+        loop {
+            let accept = [("accept", "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2")];
+            let reply = client::send(gateway.admin, "GET", "/metrics", &accept, b"").await;
+            assert_eq!(reply.expect(200).header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+            assert!(reply.text().ends_with("\n# EOF\n"));
+            if reply.text().contains("walk-0") {
+                return reply.text();
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    for metric in [
+        "heliostat_request_duration_seconds_bucket",
+        "heliostat_own_time_microseconds_bucket",
+        "heliostat_upstream_stage_seconds_bucket",
+        "gen_ai_server_request_duration_bucket",
+        "heliostat_attempts_total",
+    ] {
+        let told = text.lines().any(|line| line.starts_with(metric) && line.contains(r#"# {request_id="walk-0"} "#));
+        assert!(told, "{metric} in {text}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_is_counted_and_told_on_every_path_out() {
     let openai = Provider::start().await;
     let config = Config::new().provider("openai", &openai).top("limits: { connections: 1, header_timeout_ms: 300 }");

@@ -127,6 +127,22 @@ async fn what_needs_a_restart_is_named_and_the_rest_applies() {
 }
 
 #[tokio::test]
+async fn labels_are_those_of_the_configuration_in_force() {
+    let openai = Provider::start().await;
+    openai.always(reply::json(native::openai("ok")));
+    let labelled = |names: &str| config(&openai).top(&format!("observability: {{ prometheus_labels: [{names}] }}"));
+    let gateway = Gateway::start(labelled("x-team")).await;
+    let body = ask("gpt-4o").to_string();
+    let ask = || gateway.chat_with(&[("x-team", "vision"), ("x-stage", "score")], body.as_bytes());
+    ask().await.expect(200);
+    gateway.reload(&labelled("x-team, x-stage").yaml()).await;
+    ask().await.expect(200);
+    let text = gateway.admin_get("/metrics").await.expect(200).text();
+    let counted: Vec<&str> = text.lines().filter(|line| line.starts_with("heliostat_own_time_microseconds_count")).collect();
+    assert_eq!(counted, [r#"heliostat_own_time_microseconds_count{endpoint="chat",x_stage="score",x_team="vision"} 1"#]);
+}
+
+#[tokio::test]
 async fn a_stop_lets_the_stream_in_flight_finish() {
     let openai = Provider::start().await;
     let mut gateway = Gateway::start(config(&openai).top("drain: { notice_ms: 100, deadline_ms: 8000 }")).await;

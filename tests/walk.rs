@@ -8,15 +8,15 @@ use crate::support::within;
 
 const REQUEST: &str = "job-7";
 
-/// The commands of the README's section, on the addresses of this demo: the request, the metrics, the trace.
-fn commands(demo: &Gateway) -> [String; 3] {
+/// The commands of the README's section, on the addresses of this demo: the request, the metrics, their examples of it, the trace.
+fn commands(demo: &Gateway) -> [String; 4] {
     let readme = include_str!("../README.md");
     let section = readme.split("\n## See every hop\n").nth(1).expect("the section").split("\n## ").next().unwrap();
     let block = section.split("```sh\n").nth(1).expect("its commands").split("```").next().unwrap();
     let block = block.replace("127.0.0.1:8080", &demo.address.to_string()).replace("127.0.0.1:8081", &demo.admin.to_string());
     let block = block.replace("127.0.0.1:8082", &demo.traces.to_string());
     let mut commands: Vec<String> = block.split("\ncurl ").map(|command| format!("curl {}", command.trim_start_matches("curl "))).collect();
-    assert_eq!(commands.len(), 3, "{commands:?}");
+    assert_eq!(commands.len(), 4, "{commands:?}");
     std::array::from_fn(|_| commands.remove(0))
 }
 
@@ -48,7 +48,7 @@ fn lines<'t>(text: &'t str, words: &[&str]) -> Vec<&'t str> {
 #[tokio::test]
 async fn one_query_each_finds_the_cause() {
     let demo = Gateway::demo().await;
-    let [request, metrics, trace] = commands(&demo);
+    let [request, metrics, examples, trace] = commands(&demo);
     let answer = paste(&request).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(&format!("x-request-id: {REQUEST}")), "{answer}");
 
@@ -59,7 +59,16 @@ async fn one_query_each_finds_the_cause() {
     let served = lines(&said, &[both[0], both[1], r#"provider="anthropic""#, r#"outcome="ok""#]);
     assert!(failed.len() == 1 && served.len() == 1 && failed[0].ends_with(" 1") && served[0].ends_with(" 1"), "{said}");
 
-    // The same of the one request, with its times.
+    // The same of the one request, and how long each took at which stage, by its id.
+    let said = paste_until(&examples, "heliostat_upstream_stage_seconds").await;
+    for (provider, outcome) in [("openai", "overloaded"), ("anthropic", "ok")] {
+        let of = [format!("provider=\"{provider}\""), format!("outcome=\"{outcome}\"")];
+        assert_eq!(lines(&said, &["heliostat_attempts_total", &of[0], &of[1], "trace_id="]).len(), 1, "{said}");
+        assert_eq!(lines(&said, &["heliostat_upstream_stage_seconds_bucket", &of[0], "stage=\"header\""]).len(), 1, "{said}");
+    }
+    let traced = said.split("trace_id=\"").nth(1).and_then(|rest| rest.get(..32)).expect("a trace").to_owned();
+
+    // And in the trace.
     let said = paste_until(&trace, "chat claude-sonnet-4-5").await;
     assert_eq!(lines(&said, &["chat (", " ms)", ": ok 200"]).len(), 1, "{said}");
     assert_eq!(lines(&said, &["chat fail-529 (", " ms)", ": overloaded 529"]).len(), 1, "{said}");
@@ -74,6 +83,8 @@ async fn one_query_each_finds_the_cause() {
         assert!(said.contains(word), "{word}: {said}");
     }
     let trace_id = said.lines().next().unwrap().strip_prefix("trace ").unwrap();
+
+    assert_eq!(trace_id, traced);
 
     // And in the log, which names the trace.
     let line = demo.access(REQUEST).await;

@@ -71,9 +71,9 @@ fn record(gateway: &Gateway, session: &Session, error: Option<&pingora::Error>, 
     }
 }
 
-fn labels(names: &Arc<[Box<str>]>, headers: &http::HeaderMap) -> Labels {
+fn labels(names: Arc<[Box<str>]>, headers: &http::HeaderMap) -> Labels {
     let said = |name: &str| Some(redact::cut(headers.get(name)?.to_str().ok()?.trim(), LABEL_BYTES).into());
-    Labels { names: names.clone(), values: names.iter().map(|name| said(name)).collect() }
+    Labels { values: names.iter().map(|name| said(name)).collect(), names }
 }
 
 fn how_it_ended(context: &Context, status: u16, error: Option<&pingora::Error>) -> event::Outcome {

@@ -1,7 +1,7 @@
 //! What happened, told once: the proxy reports typed records, and sinks turn them into metrics, log lines and spans.
 //!
-//! Metrics are counted where the request ends. Any other sink has a thread of its own and a bounded queue before it: nothing here ever
-//! blocks a request.
+//! Metrics are counted where the request ends. Any other sink (the log, the spans, the metrics' examples) has a thread of its own and a
+//! bounded queue before it: nothing here ever blocks a request.
 
 mod access_log;
 pub mod event;
@@ -22,7 +22,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use prometheus::IntGauge;
 
 use self::event::{CredentialStanding, QueueStanding, RequestRecord};
-use self::metrics::Metrics;
+pub use self::metrics::Format;
+use self::metrics::{Metrics, exemplars};
 pub use self::queue::Message;
 use self::queue::Queue;
 use self::redact::Redactor;
@@ -74,6 +75,7 @@ impl Telemetry {
             Self { metrics, queues: ArcSwap::default(), access_log: Arc::default(), traces: Arc::default(), exports: Mutex::default() };
         let dropped = telemetry.metrics.dropped(access_log::SINK);
         access_log::start(telemetry.add_sink(access_log::SINK), telemetry.access_log.clone(), out, dropped)?;
+        exemplars::start(telemetry.add_sink(exemplars::SINK), telemetry.metrics.requests(), telemetry.traces.clone())?;
         Ok(telemetry)
     }
 
@@ -103,11 +105,15 @@ impl Telemetry {
     }
 
     /// Goes by a configuration from now on: its models have a label of their own even before they answered, its access log is written,
-    /// its secrets are not. Runs at the start, and at every reload. Its labels and aliases are those of the start.
+    /// its secrets are not; metrics have its labels and aliases. Runs at the start, and at every reload.
     pub fn follow(&self, snapshot: &Snapshot) {
+        let Observability { prometheus_labels, metric_aliases, access_log, .. } = &snapshot.observability;
+        if let Err(error) = self.metrics.follow(prometheus_labels, metric_aliases) {
+            log::error!("metrics keep the labels they have: {error}");
+        }
         snapshot.named_models().for_each(|(provider, model)| self.metrics.learn(provider, model));
         let redactor = Redactor::new(snapshot.secrets().map(Secret::expose));
-        self.access_log.rule(access_log::Rules { log: snapshot.observability.access_log.clone(), redactor });
+        self.access_log.rule(access_log::Rules { log: access_log.clone(), redactor });
     }
 
     /// A text for the process's own log, without what is a secret, or looks like one.
@@ -121,9 +127,9 @@ impl Telemetry {
         self.access_log.reopen();
     }
 
-    /// The request headers that are labels, from the start of the process on.
+    /// The request headers that are labels.
     #[must_use]
-    pub fn labels(&self) -> &Arc<[Box<str>]> {
+    pub fn labels(&self) -> Arc<[Box<str>]> {
         self.metrics.labels()
     }
 
@@ -184,10 +190,10 @@ impl Telemetry {
         self.metrics.queues(standings);
     }
 
-    /// All metrics in Prometheus' text format.
+    /// All metrics.
     #[must_use]
-    pub fn render_metrics(&self) -> String {
-        self.metrics.render()
+    pub fn render_metrics(&self, format: Format) -> String {
+        self.metrics.render(format)
     }
 
     /// Waits until the sinks have handed on every record so far, at most for `patience` each. Runs once at the end of a drain.

@@ -127,7 +127,7 @@ fn metrics_say_what_happened() {
     telemetry.under_way(1, 4_096);
     telemetry.cooldown("openai", "PRIMARY", "rate_limited");
     let open = telemetry.stream();
-    let text = telemetry.render_metrics();
+    let text = telemetry.render_metrics(Format::Text);
     drop(open);
     for line in [
         r#"heliostat_requests_total{client="",endpoint="chat",model="claude",outcome="ok",provider="anthropic",status="200",stream="true",x_team="vision"} 1"#,
@@ -159,14 +159,93 @@ fn metrics_say_what_happened() {
         has(&text, line);
     }
     assert!(!text.contains("made up") && !text.contains("GONE"), "{text}");
-    has(&telemetry.render_metrics(), "heliostat_streams_open 0");
+    has(&telemetry.render_metrics(Format::Text), "heliostat_streams_open 0");
+}
+
+#[test]
+fn examples_lead_from_a_series_to_a_request() {
+    let telemetry = Telemetry::with_access_log(&rules(), std::io::sink()).unwrap();
+    let trace = trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").as_ref().map(trace::Trace::of_caller);
+    telemetry.request(RequestRecord { labels: of_team("vision"), ..record() });
+    let last = || RequestRecord { trace, labels: of_team("a \"b\"\n\\c"), ..record() };
+    for (id, trace) in [("too-early".to_owned(), trace), ("i".repeat(119), trace), ("i".repeat(120), None), ("req-2".to_owned(), trace)] {
+        telemetry.request(RequestRecord { request_id: id, trace, ..last() });
+    }
+    telemetry.flush(PATIENCE);
+    let text = telemetry.render_metrics(Format::OpenMetrics);
+    for line in [
+        "# TYPE heliostat_attempts counter",
+        r#"heliostat_attempts_total{credential="PRIMARY",model="other",outcome="overloaded",provider="openai",x_team="vision"} 1 # {request_id="req-1"} 1 0.312"#,
+        r#"heliostat_attempts_total{credential="PRIMARY",model="other",outcome="overloaded",provider="openai",x_team="a \"b\"\n\\c"} 4 # {trace_id="4bf92f3577b34da6a3ce929d0e0e4736",request_id="req-2"} 1 0.312"#,
+        r#"heliostat_request_duration_seconds_bucket{endpoint="chat",outcome="ok",x_team="vision",le="0.16"} 0"#,
+        r#"heliostat_request_duration_seconds_bucket{endpoint="chat",outcome="ok",x_team="vision",le="0.32"} 1 # {request_id="req-1"} 0.312 0.312"#,
+        r#"heliostat_request_duration_seconds_bucket{endpoint="chat",outcome="ok",x_team="vision",le="0.64"} 1"#,
+        r#"heliostat_own_time_microseconds_bucket{endpoint="chat",x_team="vision",le="80.0"} 1 # {request_id="req-1"} 41 0.312"#,
+        r#"heliostat_own_time_microseconds_bucket{endpoint="chat",x_team="vision",le="+Inf"} 1"#,
+        "heliostat_requests_in_flight 0",
+    ] {
+        has(&text, line);
+    }
+    assert!(text.contains(r#"gen_ai_server_time_to_first_token_bucket{gen_ai_operation_name="chat",gen_ai_provider_name="anthropic",gen_ai_request_model="claude",x_team="vision",le="0.25"} 1 # {request_id="req-1"} 0.21 "#), "{text}");
+    assert!(text.ends_with("\n# EOF\n") && !text.contains("\n\n"), "{text}");
+    assert!(!telemetry.render_metrics(Format::Text).contains("req-"));
+}
+
+#[test]
+fn an_example_names_what_has_room_and_can_be_found() {
+    let trace = trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").as_ref().map(trace::Trace::of_caller);
+    let ours = |sampled| Some(trace::Trace { written: true, sampled, ..trace.unwrap() });
+    let sampling = crate::config::Sampling::default();
+    let mut one = record();
+    one.attempts.remove(0);
+    for (length, trace, named) in [
+        (5, None, (true, false)),
+        (78, trace, (true, true)),
+        (79, trace, (true, false)),
+        (118, trace, (true, false)),
+        (119, trace, (false, true)),
+        (5, trace.map(|trace| trace::Trace { sampled: false, ..trace }), (true, false)),
+        (5, ours(true), (true, true)),
+        (5, ours(false), (true, false)),
+    ] {
+        let record = RequestRecord { request_id: "i".repeat(length), trace, ..one.clone() };
+        let example = exemplars::Example::of(&record, Some(&sampling));
+        assert_eq!((example.request_id.is_some(), example.trace_id.is_some()), named, "{length} {trace:?}");
+    }
+}
+
+#[test]
+fn labels_follow_the_configuration_and_the_rest_goes_on() {
+    let telemetry = Telemetry::with_access_log(&rules(), std::io::sink()).unwrap();
+    let open = telemetry.stream();
+    telemetry.request(RequestRecord { labels: of_team("vision"), ..record() });
+    let labels: Arc<[Box<str>]> = ["x-stage".into(), "x-team".into()].into();
+    telemetry.metrics.follow(&labels, &[MetricAliases::Bifrost]).unwrap();
+    // One that began before, and one that began after.
+    telemetry.request(RequestRecord { labels: of_team("vision"), ..record() });
+    let values = vec![Some("score".into()), Some("vision".into())];
+    telemetry.request(RequestRecord { labels: Labels { names: telemetry.labels(), values }, ..record() });
+    telemetry.flush(PATIENCE);
+    let text = telemetry.render_metrics(Format::Text);
+    has(&text, r#"heliostat_bytes_total{direction="to_client",endpoint="chat",x_stage="",x_team="vision"} 900"#);
+    has(&text, r#"heliostat_bytes_total{direction="to_client",endpoint="chat",x_stage="score",x_team="vision"} 900"#);
+    has(&text, "heliostat_streams_open 1");
+    assert!(!text.contains("litellm_") && text.contains("bifrost_success_requests_total{"), "{text}");
+    assert!(telemetry.render_metrics(Format::OpenMetrics).contains(r#"x_stage="score",x_team="vision"} 1 # {request_id="req-1"}"#));
+    // The same again begins nothing anew.
+    telemetry.metrics.follow(&labels, &[]).unwrap();
+    has(
+        &telemetry.render_metrics(Format::Text),
+        r#"heliostat_bytes_total{direction="to_client",endpoint="chat",x_stage="",x_team="vision"} 900"#,
+    );
+    drop(open);
 }
 
 #[test]
 fn dashboards_for_other_gateways_find_their_names() {
     let telemetry = Telemetry::with_access_log(&rules(), std::io::sink()).unwrap();
     telemetry.request(RequestRecord { labels: of_team("vision"), ..record() });
-    let text = telemetry.render_metrics();
+    let text = telemetry.render_metrics(Format::Text);
     for line in [
         r#"litellm_input_tokens_metric_total{api_key_alias="",api_provider="anthropic",kind="prompt",litellm_model_name="claude",x_team="vision"} 1100"#,
         r#"litellm_deployment_failure_responses_total{api_provider="openai",credential="PRIMARY",litellm_model_name="other",outcome="overloaded",x_team="vision"} 1"#,
@@ -189,7 +268,7 @@ fn a_model_that_answered_once_has_a_label_where_it_fails_too() {
     telemetry.request(failing());
     telemetry.metrics.learn("openai", "gpt-4o");
     telemetry.request(failing());
-    let text = telemetry.render_metrics();
+    let text = telemetry.render_metrics(Format::Text);
     for model in ["other", "gpt-4o"] {
         has(
             &text,
@@ -204,7 +283,7 @@ fn a_model_that_answered_once_has_a_label_where_it_fails_too() {
 fn what_clients_say_makes_no_more_than_so_many_series() {
     let telemetry = Telemetry::with_access_log(&rules(), std::io::sink()).unwrap();
     (0..10_000).for_each(|n| telemetry.request(RequestRecord { labels: of_team(&format!("team-{n}")), ..record() }));
-    let text = telemetry.render_metrics();
+    let text = telemetry.render_metrics(Format::Text);
     let series = text.lines().filter(|line| line.starts_with("heliostat_requests_total{")).count();
     assert_eq!(series, 101, "a hundred teams, and all others");
     assert!(text.contains(r#"x_team="other"} 9900"#), "{text}");

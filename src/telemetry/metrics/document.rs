@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::aliases::{ALIASES, LABELS, Taken};
+use super::counted::Definition;
 use super::*;
 use crate::config::{MetricAliases, OWN_LABELS};
 use crate::telemetry::access_log;
@@ -14,7 +15,11 @@ const HEAD: &str = "\
 
 Written from the code by a test; after a change: `HELIOSTAT_WRITE_METRICS=1 cargo test --lib document`.
 
-Metrics are at `/metrics` of the admin listener, in Prometheus' text format.
+Metrics are at `/metrics` of the admin listener, in Prometheus' text format; for one who accepts `application/openmetrics-text`, in that
+format and with examples: each series, and each bucket of a histogram, names the last request that it counted, by `request_id` (unless
+that is longer than 118 characters) and by `trace_id` (where its spans are kept and there is room). They follow within 20 ms of the
+request's end. The first 1,000 series of a metric have examples. Prometheus stores them with `--enable-feature=exemplar-storage`.
+
 `+` stands for the labels that `observability.prometheus_labels` names: of `x-team` it is `x_team`, empty where it was not sent.
 
 What others choose is bounded. A model has a label once it is named in the configuration or has answered (200 of a provider), a header's
@@ -51,6 +56,15 @@ const QUERIES: &[(&str, &str)] = &[
     ("Which keys rest?", "heliostat_credential_state"),
     ("Is anything lost on the way to the log or the collector?", "heliostat_telemetry_dropped_total"),
 ];
+/// The same of single requests; `.ci/prometheus.py` asks `/api/v1/query_exemplars` for each.
+const EXAMPLES: &[(&str, &str)] = &[
+    ("Which request failed, at whom and how?", r#"heliostat_attempts_total{outcome!="ok"}"#),
+    ("Whose was the fault of what its client saw?", "heliostat_errors_total"),
+    ("Which was slow?", "gen_ai_server_request_duration_bucket"),
+    ("At which stage?", "heliostat_upstream_stage_seconds_bucket"),
+    ("Which waited long for its first token?", "gen_ai_server_time_to_first_token_bucket"),
+    ("Which cost the gateway itself most?", "heliostat_own_time_microseconds_bucket"),
+];
 const LINES: &str = "
 ## Lines of the access log
 
@@ -61,16 +75,27 @@ request's head had been read, or durations where it says so.
 |---|---|
 ";
 
-fn written() -> String {
+/// Every metric, and whether requests tell it.
+fn definitions() -> Vec<(Definition, bool)> {
     let metrics = Metrics::new(Arc::default(), Vec::new()).unwrap();
+    let requests = metrics.requests.load();
+    let told = requests.counted.definitions.iter().map(|definition| (definition.clone(), true));
+    told.chain(metrics.counted.definitions.iter().map(|definition| (definition.clone(), false))).collect()
+}
+
+fn written() -> String {
     let mut text = HEAD.to_owned();
-    for definition in &metrics.builder.definitions {
+    for (definition, of_requests) in definitions() {
         let mut labels: Vec<String> = definition.labels.iter().map(|label| format!("`{label}`")).collect();
-        labels.extend(definition.labelled.then(|| "+".to_owned()));
+        labels.extend(of_requests.then(|| "+".to_owned()));
         let _ = writeln!(text, "| `{}` | {} | {} | {} |", definition.name, definition.kind, labels.join(" "), definition.help);
     }
     text.push_str("\n## Questions\n\n| question | query |\n|---|---|\n");
     for (question, query) in QUERIES {
+        let _ = writeln!(text, "| {question} | `{query}` |");
+    }
+    text.push_str("\n## Examples\n\nBy `/api/v1/query_exemplars?query=…&start=…&end=…`:\n\n| question | query |\n|---|---|\n");
+    for (question, query) in EXAMPLES {
         let _ = writeln!(text, "| {question} | `{query}` |");
     }
     for (set, whose) in [(MetricAliases::LiteLlm, "LiteLLM's"), (MetricAliases::Bifrost, "Bifrost's")] {
@@ -105,8 +130,7 @@ fn the_file_is_what_the_code_says() {
 
 #[test]
 fn no_header_can_take_the_name_of_a_label() {
-    let metrics = Metrics::new(Arc::default(), Vec::new()).unwrap();
-    let own = metrics.builder.definitions.iter().flat_map(|definition| definition.labels.iter().copied());
+    let own = definitions().into_iter().flat_map(|(definition, _)| definition.labels.iter().copied());
     let theirs = LABELS.iter().map(|(_, _, theirs)| *theirs);
     let missing: BTreeSet<&str> = own.chain(theirs).filter(|label| !OWN_LABELS.contains(label)).collect();
     assert!(missing.is_empty(), "config::OWN_LABELS lacks {missing:?}");
@@ -114,10 +138,10 @@ fn no_header_can_take_the_name_of_a_label() {
 
 #[test]
 fn an_alias_is_of_a_metric_that_there_is() {
-    let metrics = Metrics::new(Arc::default(), Vec::new()).unwrap();
+    let definitions = definitions();
     for alias in ALIASES {
-        let definition = metrics.builder.definitions.iter().find(|definition| definition.name == alias.of);
-        let labels = definition.unwrap_or_else(|| panic!("{}", alias.of)).labels;
+        let definition = definitions.iter().find(|(definition, _)| definition.name == alias.of);
+        let labels = definition.unwrap_or_else(|| panic!("{}", alias.of)).0.labels;
         if let Taken::Where(label, _) | Taken::Unless(label, _) = alias.taken {
             assert!(labels.contains(&label), "{} has no {label}", alias.of);
         }

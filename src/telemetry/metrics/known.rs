@@ -1,6 +1,7 @@
 //! Which models have a label of their own. Names come from clients, so their number is bounded.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::bounded::OTHER;
@@ -10,12 +11,15 @@ const MODELS_MAX: usize = 200;
 
 /// Models by provider: those of the configuration, and those that have answered.
 #[derive(Debug, Default)]
-pub(super) struct KnownModels(RwLock<HashMap<Box<str>, HashSet<Arc<str>>>>);
+pub(super) struct KnownModels {
+    models: RwLock<HashMap<Box<str>, HashSet<Arc<str>>>>,
+    generation: AtomicU64,
+}
 
 impl KnownModels {
     /// The label of a model: its name if it is known.
     pub(super) fn label<'a>(&self, provider: &str, model: &'a str) -> &'a str {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.models.read().unwrap_or_else(PoisonError::into_inner);
         if known.get(provider).is_some_and(|models| models.contains(model)) { model } else { OTHER }
     }
 
@@ -25,9 +29,16 @@ impl KnownModels {
         if self.label(provider, model) == model {
             return false;
         }
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.models.write().unwrap_or_else(PoisonError::into_inner);
         let models = known.entry(provider.into()).or_default();
-        models.len() < MODELS_MAX && models.insert(model.into())
+        let new = models.len() < MODELS_MAX && models.insert(model.into());
+        self.generation.fetch_add(u64::from(new), Ordering::Relaxed);
+        new
+    }
+
+    /// Changes when a model became known.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
     }
 }
 

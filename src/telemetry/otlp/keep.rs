@@ -14,3 +14,8 @@ pub(super) fn kept(sampling: &Sampling, record: &RequestRecord) -> Option<Trace>
     let worth_it = (sampling.keep_errors && failed) || (sampling.keep_failovers && attempts > 1) || sampling.slow_ms.is_some_and(slow);
     (trace.written && (trace.sampled || worth_it)).then_some(trace)
 }
+
+/// Whether somebody has spans of this trace of a request's, for one who looks it up: we, or its caller.
+pub(in crate::telemetry) fn known(sampling: Option<&Sampling>, record: &RequestRecord, trace: &Trace) -> bool {
+    if trace.written { sampling.is_some_and(|sampling| kept(sampling, record).is_some()) } else { trace.sampled }
+}

@@ -23,6 +23,7 @@ use prost::Message as _;
 
 use self::attribute::Attributes;
 use self::connection::Connection;
+pub(super) use self::keep::known;
 use super::queue::Message;
 use crate::config::{Protocol, Traces};
 

@@ -40,6 +40,7 @@ mod matrix;
 mod memory;
 mod messages;
 mod metrics;
+mod mistral;
 mod operate;
 mod passthrough;
 mod policy;

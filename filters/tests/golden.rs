@@ -289,6 +289,7 @@ struct Written {
     body_version: Option<String>,
     refuses: Vec<String>,
     renames: Vec<(String, String)>,
+    takes: Vec<String>,
 }
 
 impl Written {
@@ -301,6 +302,7 @@ impl Written {
             body_version: self.body_version.clone(),
             refuses: self.refuses.clone(),
             renames: self.renames.clone(),
+            takes: self.takes.clone(),
         }
     }
 }

@@ -29,7 +29,11 @@ const UPSTREAMS: &[(&str, &str, &str)] = &[
     ("Anthropic", "anthropic", "claude-sonnet-4-5"),
     ("Anthropic, newest models", "anthropic", "claude-opus-4-8"),
     ("Gemini", "gemini", "gemini-3-pro"),
+    ("Mistral", "mistral", "mistral-small-latest"),
 ];
+
+/// Members that OpenAI knows and its imitators need not know, as `conf/providers.yaml` has them.
+const OPENAI_TAKES: &[&str] = &["metadata", "prompt_cache_key", "prompt_cache_retention", "store", "verbosity"];
 
 /// Dialects of [`DIALECTS`] that have no chat.
 const WITHOUT_CHAT: &[&str] = &["cohere"];
@@ -249,7 +253,8 @@ fn request(client: &'static dyn Client, upstream: &dyn Dialect, model: &str, bod
         }
         Err(refusal) => panic!("{}: {refusal}: {body:?}", client.name()),
     };
-    let surface = Surface::default();
+    let takes = if upstream.name() == "openai" { OPENAI_TAKES } else { &[] };
+    let surface = Surface { takes: takes.iter().map(ToString::to_string).collect(), ..Surface::default() };
     match upstream.chat_request(&request, &Target { model, surface: &surface, fetched: Fetched::NONE }) {
         Err(refusal) => Outcome::Refused { path: refusal.path, message: refusal.message.into_owned() },
         Ok(translated) => {

@@ -46,8 +46,13 @@ const ENDPOINTS: &[(&str, &str)] = &[
 const NO_CHAT: &[&str] = &["cohere"];
 
 /// A model of each dialect that takes most.
-const MODELS: &[(&str, &str)] =
-    &[("openai", "gpt-4o"), ("anthropic", "claude-sonnet-4-5"), ("gemini", "gemini-2.5-flash"), ("responses", "gpt-5")];
+const MODELS: &[(&str, &str)] = &[
+    ("openai", "gpt-4o"),
+    ("anthropic", "claude-sonnet-4-5"),
+    ("gemini", "gemini-2.5-flash"),
+    ("responses", "gpt-5"),
+    ("mistral", "mistral-small-latest"),
+];
 
 /// Cuts of a stream up to this long are tried all, of a longer one around each event and at random places.
 const EXHAUSTIVE_BYTES: usize = 8 << 10;

@@ -27,6 +27,7 @@ const ROW: &[&str] = &[
     "tool_ids",
     "refuses",
     "renames",
+    "takes",
     "call",
     "account_path",
     "exceptions",
@@ -258,6 +259,16 @@ pub(super) fn renames(section: &Section<'_>) -> Option<Vec<(String, String)>> {
     Some(renames.collect())
 }
 
+/// Members of chat requests that it knows beyond what all of its dialect do. Any name: they are carried as clients write them.
+pub(super) fn takes(section: &Section<'_>) -> Option<Vec<String>> {
+    let plain = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let member = |item: &Field<'_>| match item.text()? {
+        name if plain(name) => Some(name.to_owned()),
+        _ => item.fail("a member's name is letters, digits and _"),
+    };
+    section.get("takes").and_then(|field| field.items()).map(|items| items.iter().filter_map(member).collect())
+}
+
 fn optional(member: &Field<'_>) -> Option<String> {
     let name = member.text()?;
     if OPTIONAL.contains(&name) { Some(name.to_owned()) } else { member.fail(no_member(name)) }
@@ -278,6 +289,7 @@ fn surface(section: &Section<'_>) -> Surface {
         body_version: text(section, "body_version"),
         refuses: refuses(section).unwrap_or_default(),
         renames: renames(section).unwrap_or_default(),
+        takes: takes(section).unwrap_or_default(),
     }
 }
 

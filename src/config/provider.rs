@@ -32,6 +32,7 @@ const PROVIDER: &[&str] = &[
     "image_urls",
     "refuses",
     "renames",
+    "takes",
 ];
 const KEY: &[&str] = &["value", "weight", "models", "name", "base_url", "project"];
 const MAX_WEIGHT: f64 = 1e6;
@@ -139,6 +140,7 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
     }
     surface.refuses = catalogue::refuses(&section).unwrap_or(surface.refuses);
     surface.renames = catalogue::renames(&section).unwrap_or(surface.renames);
+    surface.takes = catalogue::takes(&section).unwrap_or(surface.takes);
     // One that is told its dialect speaks no other, unless it says so.
     let also = match section.get("also") {
         Some(field) => catalogue::dialects(&field)?,

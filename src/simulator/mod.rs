@@ -1,4 +1,4 @@
-//! Simulated providers: servers on loopback that speak the wire formats of OpenAI, Anthropic and Gemini.
+//! Simulated providers: servers on loopback that speak the wire formats of OpenAI, Anthropic, Gemini and Mistral.
 //!
 //! They serve `heliostat demo`, the tests, the SDK tests and the benches. They share no code with `heliostat_filters`:
 //! what judges a translation must not be the code that made it. They hold a whole request as a JSON tree, decode every
@@ -7,7 +7,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `exchange` | a request, a refusal, a reply, and what a wire format must be able to do |
-//! | `openai/`, `anthropic/`, `gemini/` | one wire format each: `mod` paths, keys and errors · `check` validation · `write` replies and streams |
+//! | `openai/`, `anthropic/`, `gemini/`, `mistral/` | one wire format each: `mod` paths, keys and errors · `check` validation · `write` replies and streams |
 //! | `asked`, `answer`, `schema`, `image`, `vector` | what was asked, in no provider's terms, and what to say to it |
 //! | `fault`, `script` | misbehaviour by model name, and the steps by which a reply is sent |
 //! | `collector` | takes traces over OTLP, and shows them |
@@ -25,6 +25,7 @@ mod fault;
 mod gemini;
 mod image;
 mod ledger;
+mod mistral;
 mod openai;
 #[cfg(test)]
 mod recorded;
@@ -55,6 +56,8 @@ pub enum Wire {
     /// `POST /{v1|v1beta}/models/{model}:generateContent`, `:streamGenerateContent`, `:embedContent`, `:batchEmbedContents` and
     /// `:predict`, the same under Vertex's `/v1/publishers/google/models/`, and `GET …/models`.
     Gemini,
+    /// `POST /v1/chat/completions`, `POST /v1/embeddings`, `GET /v1/models`: not among those of the demo.
+    Mistral,
 }
 
 impl Wire {
@@ -63,6 +66,7 @@ impl Wire {
             Self::OpenAi => &openai::OpenAi,
             Self::Anthropic => &anthropic::Anthropic,
             Self::Gemini => &gemini::Gemini,
+            Self::Mistral => &mistral::Mistral,
         }
     }
 }

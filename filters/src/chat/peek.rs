@@ -98,5 +98,6 @@ fn image(part: View<'_>) -> Option<View<'_>> {
 }
 
 fn file(part: View<'_>) -> Option<View<'_>> {
-    part.present("file")?.present("file_data").filter(|data| data.kind() == Kind::String)
+    let address = part.present("document_url").or_else(|| part.present("file")?.present("file_data"));
+    address.filter(|data| data.kind() == Kind::String)
 }

@@ -96,9 +96,14 @@ static PART: Shape = open(&[
     ("image_url", &IMAGE_URL),
     ("input_audio", &INPUT_AUDIO),
     ("file", &FILE),
+    ("document_url", &OPAQUE),
+    ("document_name", &OPAQUE),
+    ("thinking", &THOUGHTS),
     ("refusal", &OPAQUE),
     ("cache_control", &OPAQUE),
 ]);
+static THOUGHTS: Shape = each(&THOUGHT);
+static THOUGHT: Shape = open(&[("type", &OPAQUE), ("text", &OPAQUE)]);
 static IMAGE_URL: Shape = open(&[("url", &OPAQUE), ("detail", &OPAQUE)]);
 static INPUT_AUDIO: Shape = open(&[("data", &OPAQUE), ("format", &OPAQUE)]);
 static FILE: Shape = open(&[("file_data", &OPAQUE), ("file_id", &OPAQUE), ("filename", &OPAQUE)]);

@@ -5,6 +5,7 @@ mod client;
 mod cohere;
 mod edit;
 mod gemini;
+mod mistral;
 pub mod openai;
 mod rename;
 pub mod responses;
@@ -26,7 +27,8 @@ pub use self::client::{Address, Asked, Client, Kind, Model, Written};
 pub use self::segment::encode as encode_segment;
 
 /// Every dialect.
-pub static DIALECTS: &[&dyn Dialect] = &[&openai::OpenAi, &responses::Responses, &Anthropic, &gemini::Gemini, &cohere::Cohere];
+pub static DIALECTS: &[&dyn Dialect] =
+    &[&openai::OpenAi, &responses::Responses, &Anthropic, &gemini::Gemini, &mistral::Mistral, &cohere::Cohere];
 
 /// Those that clients speak.
 pub static CLIENTS: &[&dyn Client] = &[&openai::OpenAi, &responses::Responses, &Anthropic];
@@ -39,7 +41,7 @@ pub fn by_name(name: &str) -> Option<&'static dyn Dialect> {
 
 /// A wire format, both ways. Stateless: state of a request lives in what the methods return.
 pub trait Dialect: Sync + Send + std::fmt::Debug {
-    /// The name in configuration: `openai`, `anthropic`, `gemini`, `cohere`.
+    /// The name in configuration: `openai`, `responses`, `anthropic`, `gemini`, `mistral`, `cohere`.
     fn name(&self) -> &'static str;
 
     /// The path and query of a chat call, below the provider's base URL: `/chat/completions`, `/models/{model}:generateContent`.
@@ -174,6 +176,8 @@ pub struct Surface {
     pub refuses: Vec<String>,
     /// Members that it calls otherwise, OpenAI's name first (`max_completion_tokens`, `max_tokens`).
     pub renames: Vec<(String, String)>,
+    /// Members that not every provider of the dialect knows, and that clients of other dialects send: carried as they stand.
+    pub takes: Vec<String>,
 }
 
 impl Surface {
@@ -181,6 +185,12 @@ impl Surface {
     #[must_use]
     pub fn refuses(&self, member: &str) -> bool {
         self.refuses.iter().any(|refused| refused == member)
+    }
+
+    /// Whether it takes a member that not every provider of the dialect knows.
+    #[must_use]
+    pub fn takes(&self, member: &str) -> bool {
+        self.takes.iter().any(|taken| taken == member)
     }
 
     /// Its own name of a member of a chat request.
@@ -201,6 +211,7 @@ impl Default for Surface {
             body_version: None,
             refuses: Vec::new(),
             renames: Vec::new(),
+            takes: Vec::new(),
         }
     }
 }

@@ -59,6 +59,23 @@ pub(super) fn call_id(id: Cow<'_, str>, longest: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}_{:016x}", spell(&id, longest.min(128)), fnv1a(&id)))
 }
 
+/// A call's id as nine letters and digits, all that Mistral takes: itself where it is that, else made from a hash of it, so that a call
+/// and its result stay together in every turn.
+pub(super) fn nine_characters(id: Cow<'_, str>) -> Cow<'_, str> {
+    const NINE: usize = 9;
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    if id.len() == NINE && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return id;
+    }
+    let mut rest = fnv1a(&id);
+    let digits = (0..NINE).map(|_| {
+        let digit = usize::try_from(rest % 62).unwrap_or_default();
+        rest /= 62;
+        DIGITS.get(digit).copied().map_or('0', char::from)
+    });
+    Cow::Owned(digits.collect())
+}
+
 fn is_valid(name: &str, max: usize) -> bool {
     !name.is_empty() && name.len() <= max && name.bytes().all(is_allowed)
 }
@@ -82,7 +99,18 @@ fn fnv1a(text: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Renames, ToolNames, call_id};
+    use super::{Renames, ToolNames, call_id, nine_characters};
+
+    #[test]
+    fn nine_characters_are_kept_or_made() {
+        assert_eq!(nine_characters("g6fVbXS8K".into()), "g6fVbXS8K");
+        for other in ["call_abc", "", "toolu_01A09q90qw90lq917835lq9", "g6fVbXS8-", "äbcdefgh"] {
+            let made = nine_characters(other.into());
+            assert!(made.len() == 9 && made.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{other}: {made}");
+            assert_eq!(made, nine_characters(other.into()));
+        }
+        assert_ne!(nine_characters("call_a".into()), nine_characters("call_b".into()));
+    }
 
     #[test]
     fn ids_stay_apart_and_the_same_each_time() {

@@ -1,6 +1,6 @@
 //! Reads messages, their parts, their calls and their reasoning.
 
-use super::field::{self, literal, of_kind, required_object, required_string, rest, string};
+use super::field::{self, literal, missing, of_kind, required_object, required_string, rest, string};
 use super::neutral::{NEUTRAL_IN_IMAGE, NEUTRAL_IN_MESSAGE, is_neutral};
 use crate::chat::form::{Arguments, MediaSource, Word};
 use crate::chat::request::{Message, Part, ReasoningTrace, Role, ToolCall};
@@ -74,9 +74,14 @@ fn content(message: View<'_>) -> Result<Vec<Part<'_>>, Refusal> {
     let Some(content) = message.present("content") else { return Ok(Vec::new()) };
     match content.kind() {
         Kind::String => Ok(vec![Part::Text { text: literal(content)?, view: content, cache_control: None, others: Vec::new() }]),
-        Kind::Array => content.elements().map(part).collect(),
+        Kind::Array => content.elements().filter(|part| !is_thought(*part)).map(part).collect(),
         _ => Err(field::wrong_kind(content, "a string or an array of parts")),
     }
+}
+
+/// Mistral's thoughts stand among the parts; they are read with the rest of the reasoning.
+fn is_thought(part: View<'_>) -> bool {
+    part.present("type").and_then(View::text).is_some_and(|kind| kind == "thinking")
 }
 
 fn part(view: View<'_>) -> Result<Part<'_>, Refusal> {
@@ -96,6 +101,7 @@ fn part(view: View<'_>) -> Result<Part<'_>, Refusal> {
         "image_url" => image(view),
         "input_audio" => audio(view),
         "file" => file(view),
+        "document_url" => document(view),
         "refusal" => {
             let others = rest(view, &["type", "refusal"]).collect();
             Ok(Part::Refusal { text: literal(required_string(view, "refusal")?)?, others, view })
@@ -139,6 +145,13 @@ fn file(view: View<'_>) -> Result<Part<'_>, Refusal> {
         (None, None) => return Err(field::missing(file, "file_id")),
     };
     Ok(Part::File { source, filename: string(file, "filename")?, cache_control: view.present("cache_control"), others, view })
+}
+
+/// Mistral's part for a document: its address, a data URI or a URL.
+fn document(view: View<'_>) -> Result<Part<'_>, Refusal> {
+    let others = rest(view, &["type", "document_url", "document_name", "cache_control"]).collect();
+    let source = MediaSource::Address(required_string(view, "document_url")?);
+    Ok(Part::File { source, filename: string(view, "document_name")?, cache_control: view.present("cache_control"), others, view })
 }
 
 fn tool_calls(message: View<'_>) -> Result<Vec<ToolCall<'_>>, Refusal> {
@@ -194,7 +207,27 @@ fn reasoning<'a>(message: View<'a>, others: &mut Vec<View<'a>>) -> Result<Vec<Re
         traces.push(ReasoningTrace::Plain { text: literal(view)?, view });
     }
     others.extend(plain.filter(|view| view.kind() != Kind::String));
+    for part in parts(message).filter(|part| is_thought(*part)) {
+        for view in thoughts(part)? {
+            traces.push(ReasoningTrace::Plain { text: literal(view)?, view });
+        }
+        // Whether the thought is closed is told by what follows it.
+        others.extend(rest(part, &["type", "thinking", "closed"]));
+    }
     Ok(traces)
+}
+
+fn parts(message: View<'_>) -> impl Iterator<Item = View<'_>> {
+    message.present("content").filter(|content| content.kind() == Kind::Array).into_iter().flat_map(View::elements)
+}
+
+/// The texts of one of Mistral's thoughts: a string, or parts again.
+fn thoughts(part: View<'_>) -> Result<Vec<View<'_>>, Refusal> {
+    match part.present("thinking") {
+        Some(text) if text.kind() == Kind::String => Ok(vec![text]),
+        Some(parts) if parts.kind() == Kind::Array => parts.elements().map(|part| required_string(part, "text")).collect(),
+        _ => Err(missing(part, "thinking")),
+    }
 }
 
 fn traces<'a>(blocks: impl Iterator<Item = View<'a>>, others: &mut Vec<View<'a>>) -> Result<Vec<ReasoningTrace<'a>>, Refusal> {

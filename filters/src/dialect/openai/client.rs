@@ -34,7 +34,9 @@ impl Client for OpenAi {
     }
 
     fn files<'a>(&self, document: &'a Document) -> Vec<View<'a>> {
-        chat::linked_views(document).filter(|view| view.key().is_some_and(|key| key == "file_data")).collect()
+        chat::linked_views(document)
+            .filter(|view| view.key().is_some_and(|key| matches!(key.as_ref(), "file_data" | "document_url")))
+            .collect()
     }
 
     fn rewrite(&self, document: &Document, target: &Target<'_>) -> Pieces {

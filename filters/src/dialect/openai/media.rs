@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::request::Writer;
 use crate::chat::{MediaSource, Part, Word};
 use crate::image::{ImageSource, Inline, is_web};
-use crate::json::{Literal, View};
+use crate::json::{Literal, Splice, View};
 use crate::loss::LossKind;
 use crate::refusal::Refusal;
 
@@ -77,6 +77,11 @@ fn file(writer: &mut Writer<'_>, source: MediaSource<'_>, name: Option<View<'_>>
     }
     let inline = match source.read(writer.target.fetched)? {
         ImageSource::Inline(inline) => inline,
+        ImageSource::Url(url) if writer.form.is_mistral() && writer.target.surface.image_urls && is_web(&url, true) => {
+            document_url(writer, name).string(&url);
+            writer.out.end_object();
+            return Ok(());
+        }
         ImageSource::Url(_) => {
             let message = "This provider does not fetch documents. Send the bytes as base64.";
             return Err(Refusal::candidate(at, message).with_code("invalid_image_url"));
@@ -84,6 +89,11 @@ fn file(writer: &mut Writer<'_>, source: MediaSource<'_>, name: Option<View<'_>>
     };
     match inline.media_type.as_ref() {
         media_type if media_type.starts_with("image/") => inline_image(writer, at, &inline, None),
+        "application/pdf" if writer.form.is_mistral() => {
+            data_uri(document_url(writer, name), &inline);
+            writer.out.end_object();
+            Ok(())
+        }
         "application/pdf" => {
             let out = &mut writer.out;
             out.element().object().key("type").string("file").key("file").object().key("filename");
@@ -106,6 +116,15 @@ fn file(writer: &mut Writer<'_>, source: MediaSource<'_>, name: Option<View<'_>>
     }
 }
 
+/// Mistral's part for a document, up to its address: a URL, or a data URI.
+fn document_url<'w>(writer: &'w mut Writer<'_>, name: Option<View<'_>>) -> &'w mut Splice {
+    let out = writer.out.element().object().key("type").string("document_url");
+    if let Some(name) = name {
+        out.key("document_name").view(name);
+    }
+    out.key("document_url")
+}
+
 /// The API has no place for a text with a name of its own: it is told between tags.
 fn text_document(writer: &mut Writer<'_>, text: &Literal<'_>, name: Option<View<'_>>, at: View<'_>) -> Result<(), Refusal> {
     if text.is_blank() {
@@ -123,11 +142,16 @@ fn text_document(writer: &mut Writer<'_>, text: &Literal<'_>, name: Option<View<
 
 fn audio(writer: &mut Writer<'_>, data: View<'_>, format: &Word<'_>) {
     let out = &mut writer.out;
-    out.element().object().key("type").string("input_audio").key("input_audio").object();
-    out.key("data").view(data).key("format").string(&format.text).end_object().end_object();
+    out.element().object().key("type").string("input_audio").key("input_audio");
+    if writer.form.is_mistral() {
+        // Base64 alone: what it is stands in its first bytes.
+        out.view(data).end_object();
+        return;
+    }
+    out.object().key("data").view(data).key("format").string(&format.text).end_object().end_object();
 }
 
 /// A data URI around the base64 as it stands.
-pub(in crate::dialect) fn data_uri(out: &mut crate::json::Splice, inline: &Inline) {
+pub(in crate::dialect) fn data_uri(out: &mut Splice, inline: &Inline) {
     out.raw("\"data:").raw(&inline.media_type).raw(";base64,").kept(inline.base64.clone()).raw("\"");
 }

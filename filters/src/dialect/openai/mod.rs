@@ -5,6 +5,7 @@
 mod client;
 mod embeddings;
 mod error;
+mod form;
 mod media;
 mod messages;
 mod models;
@@ -35,8 +36,10 @@ pub use stream::ChunkWriter;
 pub use tail::Tail;
 
 pub(super) use error::{default_code, status_of};
+pub(super) use form::{Form, House};
 pub(super) use media::data_uri;
 pub(super) use models::{Model, of as model};
+pub(super) use request::translate;
 pub(super) use strict::compiles;
 pub(super) use wire::{literal, string};
 
@@ -59,7 +62,7 @@ impl Dialect for OpenAi {
     }
 
     fn chat_request(&self, request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
-        request::translate(request, target)
+        request::translate(request, target, &form::OPENAI)
     }
 
     fn chat_reply<'a>(&self, body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Fault> {

@@ -55,6 +55,12 @@ const fn reasoning(prefix: &'static str, max_output_tokens: u64, efforts: &'stat
     Model { prefix, max_output_tokens: Some(max_output_tokens), efforts, own: true }
 }
 
+/// One of Mistral's that thinks when it is told to. Source: Mistral's SDK (`none` and `high` are all efforts there), recorded traffic of
+/// mistral-small; the other rows are unverified.
+const fn mistral(prefix: &'static str) -> Model {
+    Model { prefix, max_output_tokens: None, efforts: &["none", "high"], own: false }
+}
+
 static MODELS: &[Model] = &[
     plain("gpt-5-chat", 16_384),
     plain("gpt-5.1-chat", 16_384),
@@ -74,6 +80,11 @@ static MODELS: &[Model] = &[
     plain("gpt-4-turbo", 4_096),
     plain("gpt-4", 8_192),
     plain("gpt-3.5", 4_096),
+    mistral("mistral-small-latest"),
+    mistral("mistral-small-26"),
+    mistral("mistral-medium-latest"),
+    mistral("mistral-medium-26"),
+    mistral("mistral-medium-3.5"),
     Model { prefix: "gpt-oss", max_output_tokens: None, efforts: &["low", "medium", "high"], own: false },
     Model { prefix: "grok-3-mini", max_output_tokens: None, efforts: &["low", "high"], own: false },
 ];

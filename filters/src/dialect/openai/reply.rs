@@ -77,6 +77,9 @@ fn read_choice<'a>(choice: wire::Choice<'a>, losses: &mut Vec<Loss>) -> Choice<'
     if said.cites() {
         lost("annotations");
     }
+    if said.refers() {
+        lost("content");
+    }
     if said.audio.is_some() {
         lost("audio");
     }

@@ -1,5 +1,6 @@
 //! The pivot's request, written as a chat completion's body, for clients of other dialects.
 
+use super::form::Form;
 use super::messages;
 use super::models::{self, Model};
 use super::settings;
@@ -19,22 +20,35 @@ pub(super) struct Writer<'w> {
     pub(super) out: Splice,
     pub(super) losses: Losses,
     pub(super) target: &'w Target<'w>,
+    pub(super) form: &'static Form,
     pub(super) model: &'static Model,
     pub(super) names: &'w ToolNames,
 }
 
 impl Writer<'_> {
+    /// Whether neither the wire format nor the provider has a member.
+    pub(super) fn lacks(&self, key: &str) -> bool {
+        self.form.lacks.contains(&key) || self.target.surface.refuses(key)
+    }
+
+    /// Whether the wire format or the provider has a member that the pivot has not.
+    pub(super) fn takes(&self, key: &str) -> bool {
+        self.form.takes.contains(&key) || self.target.surface.takes(key)
+    }
+
     /// Begins a member under the provider's name for it. `None` where the provider refuses it; what was `asked` is then lost.
     pub(super) fn member(&mut self, key: &str, asked: Option<View<'_>>) -> Option<&mut Splice> {
-        if self.target.surface.refuses(key) {
+        if self.lacks(key) {
             self.losses.dropped(asked);
             return None;
         }
-        Some(self.out.key(self.target.surface.name_of(key)))
+        let name = self.form.rename(key).unwrap_or_else(|| self.target.surface.name_of(key));
+        Some(self.out.key(name))
     }
 }
 
-pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
+/// Translates a request into a wire format of the family.
+pub(in crate::dialect) fn translate(request: &ChatRequest<'_>, target: &Target<'_>, form: &'static Form) -> Result<Translated, Refusal> {
     // No `..`: a field that is added to the pivot must be mapped here, or lost by name.
     let ChatRequest {
         document: _,
@@ -67,9 +81,9 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
     } = request;
     let names = ToolNames::of(tools, messages, NAME_BYTES);
     let model = models::of(target.model);
-    let mut writer = Writer { out: Splice::new(), losses: Losses::default(), target, model, names: &names };
+    let mut writer = Writer { out: Splice::new(), losses: Losses::default(), target, form, model, names: &names };
     writer.losses.approximated(moved.iter().copied());
-    writer.losses.dropped([top_k, modalities].into_iter().flatten().chain(others).copied());
+    writer.losses.dropped(*modalities);
 
     writer.out.object().key("model").string(target.model);
     settings::stream(&mut writer, *stream);
@@ -83,6 +97,7 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
     settings::response_format(&mut writer, response_format)?;
     settings::thinking(&mut writer, thinking);
     settings::carried(&mut writer, &[("n", *n), ("seed", *seed)]);
+    settings::others(&mut writer, top_k.iter().chain(others));
     settings::user(&mut writer, *user);
     settings::tier(&mut writer, service_tier.as_ref());
     writer.out.end_object();

@@ -7,8 +7,6 @@ use crate::json::View;
 use crate::loss::LossKind;
 use crate::refusal::Refusal;
 
-/// The most stop sequences that the API takes.
-const STOPS: usize = 4;
 /// The longest id of an end user.
 const USER_BYTES: usize = 64;
 /// A schema's name, where the client's dialect gives it none.
@@ -41,6 +39,23 @@ pub(super) fn stream(writer: &mut Writer<'_>, asked: bool) {
     }
 }
 
+/// What the pivot has no field for: carried as it stands where the wire format or the provider takes it. Below the root it is known by
+/// its own name (`text.verbosity`).
+pub(super) fn others<'v, 'a: 'v>(writer: &mut Writer<'_>, others: impl Iterator<Item = &'v View<'a>>) {
+    for view in others {
+        match view.key().filter(|key| writer.takes(key) && is_setting(*view, key)) {
+            Some(key) => drop(writer.out.key(&key).view(*view)),
+            None => writer.losses.note(LossKind::Dropped, *view),
+        }
+    }
+}
+
+/// Whether it is a member of the request itself, or of what the Responses API says of the answer's text.
+fn is_setting(view: View<'_>, key: &str) -> bool {
+    let path = view.path();
+    path == key || path.strip_prefix("text.") == Some(key)
+}
+
 /// What stands in the same form in every dialect.
 pub(super) fn carried(writer: &mut Writer<'_>, asked: &[(&str, Option<View<'_>>)]) {
     for (key, view) in asked {
@@ -64,8 +79,17 @@ pub(super) fn sampling(writer: &mut Writer<'_>, asked: &[[(&str, Option<View<'_>
     for (key, view) in asked.iter().flatten() {
         let Some(view) = view else { continue };
         if writer.model.samples() {
+            let hottest = writer.form.hottest;
+            let too_hot = *key == "temperature" && view.number().is_some_and(|asked| asked > hottest);
+            if too_hot && !writer.lacks(key) {
+                writer.losses.note(LossKind::Clamped, *view);
+            }
             if let Some(out) = writer.member(key, Some(*view)) {
-                out.view(*view);
+                if too_hot {
+                    out.raw(&hottest.to_string())
+                } else {
+                    out.view(*view)
+                };
             }
         } else if !is_default(key, *view) {
             writer.losses.note(LossKind::Dropped, *view);
@@ -78,7 +102,7 @@ fn is_default(key: &str, view: View<'_>) -> bool {
 }
 
 pub(super) fn stop(writer: &mut Writer<'_>, asked: &[View<'_>]) {
-    let taken = if writer.model.samples() && !writer.target.surface.refuses("stop") { STOPS } else { 0 };
+    let taken = if writer.model.samples() && !writer.lacks("stop") { writer.form.stops } else { 0 };
     writer.losses.dropped(asked.iter().skip(taken).copied());
     if asked.is_empty() || taken == 0 {
         return;

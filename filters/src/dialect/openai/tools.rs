@@ -1,9 +1,13 @@
 //! Functions and the choice among them.
 
+use super::form::Form;
 use super::request::Writer;
 use crate::chat::{Tool, ToolChoice};
 use crate::json::View;
 use crate::refusal::Refusal;
+
+/// The schema of a function without parameters, where one is demanded.
+const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 
 /// Writes `tools`, `tool_choice` and `parallel_tool_calls`.
 pub(super) fn write(
@@ -19,12 +23,13 @@ pub(super) fn write(
         }
         return Ok(());
     }
+    let form = writer.form;
     writer.out.key("tools").array();
-    for tool in tools {
+    for tool in tools.iter().filter(|tool| is_offered(form, tool, choice)) {
         declare(writer, tool)?;
     }
     writer.out.end_array();
-    if writer.target.surface.refuses("tool_choice") {
+    if writer.lacks("tool_choice") {
         writer.losses.dropped(asked(choice));
     } else {
         choose(writer, choice);
@@ -35,6 +40,14 @@ pub(super) fn write(
     Ok(())
 }
 
+/// Mistral has no choice among some of the tools: the others are left out.
+fn is_offered(form: &Form, tool: &Tool<'_>, choice: &ToolChoice<'_>) -> bool {
+    match choice {
+        ToolChoice::Allowed { names, .. } if form.is_mistral() => tool.name.and_then(View::text).is_none_or(|name| names.contains(&name)),
+        _ => true,
+    }
+}
+
 fn declare(writer: &mut Writer<'_>, tool: &Tool<'_>) -> Result<(), Refusal> {
     let Tool { name, description, parameters, strict, cache_control, others, view } = tool;
     let Some(name) = name.and_then(View::text) else {
@@ -43,13 +56,15 @@ fn declare(writer: &mut Writer<'_>, tool: &Tool<'_>) -> Result<(), Refusal> {
     };
     writer.losses.dropped(cache_control.iter().chain(others).copied());
     let sent = writer.names.sent(name);
-    let out = &mut writer.out;
+    let Writer { out, form, .. } = writer;
     out.element().object().key("type").string("function").key("function").object().key("name").string(&sent);
     if let Some(description) = description {
         out.key("description").view(*description);
     }
-    if let Some(parameters) = parameters {
-        parameters.write(out.key("parameters"));
+    match parameters {
+        Some(parameters) => parameters.write(out.key("parameters")),
+        None if form.is_mistral() => drop(out.key("parameters").raw(NO_PARAMETERS)),
+        None => {}
     }
     if let Some(strict) = strict {
         out.key("strict").view(*strict);
@@ -72,7 +87,9 @@ fn choose(writer: &mut Writer<'_>, choice: &ToolChoice<'_>) {
         ToolChoice::Unset => return,
         ToolChoice::Auto(_) => "auto",
         ToolChoice::None(_) => "none",
-        ToolChoice::Required(_) => "required",
+        ToolChoice::Required(_) => writer.form.forced,
+        ToolChoice::Allowed { required: true, .. } if writer.form.is_mistral() => writer.form.forced,
+        ToolChoice::Allowed { .. } if writer.form.is_mistral() => "auto",
         ToolChoice::Named { name, view: _ } => {
             let name = writer.names.sent(name.text().unwrap_or_default());
             writer.out.key("tool_choice").object().key("type").string("function");

@@ -118,6 +118,9 @@ pub(super) struct Part<'a> {
     signature: Option<&'a RawValue>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
+    /// Mistral: what a text refers to.
+    #[serde(borrow)]
+    reference_ids: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -210,6 +213,12 @@ impl<'a> Said<'a> {
     /// Whether it cites anything.
     pub(super) fn cites(&self) -> bool {
         self.annotations.is_some_and(|list| list.get().strip_prefix('[').is_some_and(|rest| !rest.trim_start().starts_with(']')))
+    }
+
+    /// Whether parts of its content refer to something.
+    pub(super) fn refers(&self) -> bool {
+        let parts = self.content.filter(|content| content.get().starts_with('[')).map(parts);
+        parts.is_some_and(|parts| parts.iter().any(|part| part.reference_ids.is_some()))
     }
 
     /// The content in order, thinking parts told apart.

@@ -182,6 +182,10 @@ impl Reader {
             let path = format!("choices[{choice}].delta.annotations").into();
             report(StreamEvent::Lost(Loss { path, kind: LossKind::Dropped }));
         }
+        if said.refers() {
+            let path = format!("choices[{choice}].delta.content").into();
+            report(StreamEvent::Lost(Loss { path, kind: LossKind::Dropped }));
+        }
         for piece in said.content() {
             match piece {
                 Piece::Text(text) if !text.is_empty() => report(StreamEvent::Text { choice, text }),

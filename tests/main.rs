@@ -28,6 +28,7 @@ mod embeddings;
 mod failover;
 mod fakes;
 mod fixtures;
+mod genai;
 mod hostile_client;
 mod hostile_upstream;
 mod http2;

@@ -61,7 +61,7 @@ fn request(client: &dyn Client, upstream: &dyn Dialect, document: &Document, sam
         black_box(client.rewrite(document, &target));
         return;
     }
-    let address = Address { model: Some("m".to_owned()), stream: Some(false) };
+    let address = Address { model: Some("m".to_owned()), stream: Some(false), array: false };
     let request = client.read(document, &address).expect("a request");
     black_box(upstream.chat_request(&request, &target).expect("a translation"));
 }

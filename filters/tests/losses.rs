@@ -244,7 +244,7 @@ fn added(plain: &Value, body: &Value, path: &mut String, places: &mut Vec<String
 fn request(client: &'static dyn Client, upstream: &dyn Dialect, model: &str, body: &Map<String, Value>, model_in_path: bool) -> Outcome {
     let bytes = Bytes::from(serde_json::to_vec(body).expect("JSON"));
     let document = Document::scan(bytes, client.shape(), ScanLimits::default()).expect("the features are JSON");
-    let address = Address { model: model_in_path.then(|| model.to_owned()), stream: model_in_path.then_some(false) };
+    let address = Address { model: model_in_path.then(|| model.to_owned()), stream: model_in_path.then_some(false), array: false };
     let request = match client.read(&document, &address) {
         Ok(request) => request,
         // What only providers of the same dialect can do.

@@ -195,7 +195,7 @@ fn places(bytes: &[u8], number: usize) -> Vec<usize> {
 
 /// Translates a request and looks for all that it says in what came of it.
 fn carry(case: &Case, client: &dyn Client, upstream: &dyn Dialect, body: &str, tally: &mut Tally) {
-    let address = client.address(&case.path).map_or_else(Address::default, |(_, address)| address);
+    let address = client.address(&case.path, "").map_or_else(Address::default, |(_, address)| address);
     let scanned = Document::scan(Bytes::from(body.to_owned()), client.shape(), ScanLimits::default());
     let document = scanned.unwrap_or_else(|error| panic!("{}: {error}", case.id));
     let request = match client.read(&document, &address) {
@@ -364,8 +364,11 @@ fn counts(usage: &Usage) -> String {
 /// Signatures and opaque data without the gateway's marks, in any order; those of nothing are none.
 fn unmarked<'s>(signatures: impl Iterator<Item = &'s String>) -> String {
     let marks = ["heliostat:none", "heliostat:signed:", "heliostat:call:", "heliostat:data:", "heliostat:signature:"];
-    let bare = |signature: &'s String| marks.iter().find_map(|mark| signature.strip_prefix(mark)).unwrap_or(signature);
-    let mut found: Vec<&str> = signatures.map(bare).filter(|signature| !signature.is_empty()).collect();
+    let unmarked = |signature: &str| marks.iter().find_map(|mark| signature.strip_prefix(mark)).map(str::to_owned);
+    // Google's signatures are bytes: there a mark is base64.
+    let decoded = |signature: &str| String::from_utf8(base64_simd::STANDARD.decode_to_vec(signature).ok()?).ok();
+    let bare = |signature: &'s String| unmarked(signature).or_else(|| unmarked(&decoded(signature)?)).unwrap_or_else(|| signature.clone());
+    let mut found: Vec<String> = signatures.map(bare).filter(|signature| !signature.is_empty()).collect();
     found.sort_unstable();
     found.dedup();
     found.join(" ")
@@ -424,11 +427,13 @@ fn rewrite(upstream: &dyn Dialect, client: &dyn Client, chunks: &[&[u8]]) -> (Ve
     (out, losses)
 }
 
-/// The losses that a stream tells in its comment.
+/// The losses that a stream tells in its comment, or in its last event where comments have no place.
 fn told_in(stream: &[u8]) -> Vec<Loss> {
     let text = String::from_utf8_lossy(stream);
-    let lists = text.lines().filter_map(|line| line.strip_prefix(": heliostat-loss "));
-    let paths = lists.flat_map(|list| serde_json::from_str::<Vec<String>>(list).expect("a list of paths"));
+    let comments = text.lines().filter_map(|line| line.strip_prefix(": heliostat-loss ")).map(str::to_owned);
+    let member = |line: &str| Some(serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok()?.get("heliostatLoss")?.to_string());
+    let lists = comments.chain(text.lines().filter(|line| line.contains("\"heliostatLoss\"")).filter_map(member));
+    let paths = lists.flat_map(|list| serde_json::from_str::<Vec<String>>(&list).expect("a list of paths"));
     paths.map(|path| Loss { path: path.into(), kind: heliostat_filters::loss::LossKind::Dropped }).collect()
 }
 

@@ -1,8 +1,11 @@
 //! The head of a request: its id, its bounds, who sends it.
 
+use heliostat_filters::dialect::{Dialect, Gemini};
 use http::{HeaderMap, HeaderName, header};
+use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
+use super::passthrough::decoded;
 use super::problem::Problem;
 use crate::config::{Limits, Snapshot};
 use crate::listen::head;
@@ -44,12 +47,20 @@ pub fn bounds(headers: &HeaderMap, limits: &Limits) -> Result<(), Problem> {
     Err(Problem::new(431, "header_too_large", message).closing())
 }
 
-/// Checks the client's key, where the configuration names any. Returns the key's name.
+/// Checks the client's key, where the configuration names any. Returns the key's name. A client of Google's API may send it in its URL.
 ///
 /// # Errors
 /// 401 without a key, or with an unknown one.
-pub fn authenticate<'s>(headers: &HeaderMap, snapshot: &'s Snapshot) -> Result<Option<&'s str>, Problem> {
-    authenticate_by(offered(headers), snapshot)
+pub fn authenticate<'s>(head: &RequestHeader, dialect: &dyn Dialect, snapshot: &'s Snapshot) -> Result<Option<&'s str>, Problem> {
+    let in_query = if dialect.name() == Gemini.name() { offered_in_query(head.uri.query()) } else { None };
+    authenticate_by(offered(&head.headers).or(in_query.as_deref().map(str::as_bytes)), snapshot)
+}
+
+/// The key a client sent in its URL, as Google's may: `?key=`.
+#[must_use]
+pub fn offered_in_query(query: Option<&str>) -> Option<String> {
+    let mut pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(name, _)| *name == "key").map(|(_, key)| decoded(key))
 }
 
 /// The key a client sent in one of the headers that its SDK may use.

@@ -6,6 +6,7 @@ use heliostat_filters::chat::{FinishReason, Glance, Reply, ReplyContext};
 use heliostat_filters::dialect::{Client, Kind, Names, Written};
 use heliostat_filters::embeddings::Wanted;
 use heliostat_filters::fault::{Fault, FaultKind};
+use heliostat_filters::sse::Array;
 use pingora_proxy::Session;
 
 use super::attempt::{self, Ended, Ready, Said, Streaming, Translated, Whole};
@@ -147,7 +148,7 @@ async fn stream(
     pool: &Pool,
     clocks: RelayClocks,
 ) -> pingora::Result<End> {
-    let writer = client.stream_writer(reply.clone());
+    let writer = (client.stream_writer(reply.clone()), reply.array.then(Array::default));
     let (relayed, mut pump) = relay::stream(session, context, streaming, writer, pool, clocks).await?;
     let excerpt = pump.seen.excerpt.take();
     let seen = &pump.seen;

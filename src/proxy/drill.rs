@@ -34,7 +34,8 @@ pub async fn fail(fault: DrillFault, until: Instant, candidate: &Candidate, cloc
 fn answered(status: u16, left: Duration, candidate: &Candidate) -> Ended {
     let dialect = candidate.speech().dialect;
     let (kind, code) = if status == 429 { ("rate_limit_error", "rate_limit_exceeded") } else { ("server_error", "server_error") };
-    let body: Bytes = dialect.error(status, ErrorText { message: WORDS, kind, param: None, code: Some(code) }, "drill");
+    let body: Bytes =
+        dialect.error(status, ErrorText { message: WORDS, kind, param: None, code: Some(code), retry_after_s: None }, "drill");
     let fault = dialect.fault(status, &body);
     // A guessed cool-down may outlast the drill; one that was stated ends with it.
     let retry_after = matches!(status, 429 | 503 | 529).then_some(left);

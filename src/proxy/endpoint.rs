@@ -2,7 +2,7 @@
 
 use heliostat_filters::dialect::openai::OpenAi;
 use heliostat_filters::dialect::responses::Responses;
-use heliostat_filters::dialect::{Address, Anthropic, CLIENTS, Client, Kind};
+use heliostat_filters::dialect::{Address, Anthropic, CLIENTS, Client, Gemini, Kind};
 use http::Method;
 use pingora::http::RequestHeader;
 
@@ -50,14 +50,17 @@ const ENDPOINTS: &[(&str, Method, Ask)] = &[
     ("/v1/messages/count_tokens", Method::POST, call(&Anthropic, Kind::CountTokens)),
     ("/v1/models", Method::GET, Ask::Models(&OpenAi)),
     ("/models", Method::GET, Ask::Models(&OpenAi)),
+    ("/v1beta/models", Method::GET, Ask::Models(&Gemini)),
+    ("/v1alpha/models", Method::GET, Ask::Models(&Gemini)),
     ("", Method::HEAD, Ask::Root),
 ];
 
-/// Where lists of models stand; the id of one follows.
-const MODELS: &[&str] = &["/v1/models/", "/models/"];
+/// Where lists of models stand, the id of one follows; and whose they are, where the path tells.
+const MODELS: &[(&str, Option<&dyn Client>)] =
+    &[("/v1/models/", None), ("/models/", None), ("/v1beta/models/", Some(&Gemini)), ("/v1alpha/models/", Some(&Gemini))];
 
 /// A header that only clients of one dialect send.
-const TELLING: &[(&str, &dyn Client)] = &[("anthropic-version", &Anthropic)];
+const TELLING: &[(&str, &dyn Client)] = &[("anthropic-version", &Anthropic), ("x-goog-api-key", &Gemini), ("x-goog-api-client", &Gemini)];
 
 impl Ask {
     /// The endpoint's name in logs and metrics.
@@ -96,7 +99,7 @@ impl Ask {
 }
 
 const fn call(client: &'static dyn Client, kind: Kind) -> Ask {
-    Ask::Call(Called { operation: Operation { client, kind }, address: Address { model: None, stream: None }, home: None })
+    Ask::Call(Called { operation: Operation { client, kind }, address: Address { model: None, stream: None, array: false }, home: None })
 }
 
 /// The dialect in which a request is answered, whatever it turns out to be: its path's, else that of a telling header, else OpenAI's.
@@ -105,10 +108,14 @@ pub fn speaker(head: &RequestHeader) -> &'static dyn Client {
     let path = head.uri.path().trim_end_matches('/');
     let (home, bare) = split_home(path);
     let of_path = || ENDPOINTS.iter().filter(|(known, ..)| *known == bare).find_map(|(_, _, ask)| ask.client());
-    let is_list = MODELS.iter().any(|list| bare.starts_with(list) || bare == list.trim_end_matches('/'));
+    let list = MODELS.iter().find(|(list, _)| bare.starts_with(list) || bare == list.trim_end_matches('/'));
     let asker = || TELLING.iter().find(|(name, _)| head.headers.contains_key(*name)).map(|(_, client)| *client);
-    let addressed = || CLIENTS.iter().copied().find(|client| client.address(path).is_some());
-    home.or_else(|| if is_list { asker() } else { of_path() }).or_else(addressed).or_else(asker).unwrap_or(&OpenAi)
+    let addressed = || addressed(head, home, bare).map(|(client, ..)| client);
+    let named = || match list {
+        Some((_, whose)) => whose.or_else(asker),
+        None => of_path(),
+    };
+    home.or_else(addressed).or_else(named).or_else(asker).unwrap_or(&OpenAi)
 }
 
 /// Finds the endpoint of a request.
@@ -123,12 +130,15 @@ pub fn find(head: &RequestHeader, snapshot: &Snapshot) -> Result<Ask, Problem> {
         // A configured provider of that name has a list of its own, and each dialect its own calls.
         Some(home) => ask.client().is_some_and(|client| match ask {
             Ask::Call(_) => client.home() == home.home(),
-            _ => snapshot.provider(home.name()).is_none(),
+            _ => snapshot.provider(home.home()).is_none(),
         }),
     };
     let mut of_path = ENDPOINTS.iter().filter(|(known, _, ask)| *known == bare && here(ask)).peekable();
     if of_path.peek().is_none() {
-        return addressed(head, path).or_else(|| model(head, bare).filter(here)).ok_or_else(|| unknown(head, path));
+        return match addressed(head, home, bare) {
+            Some((client, kind, address)) if head.method == Method::POST => called(client, kind, address, home),
+            _ => model(head, bare).filter(here).ok_or_else(|| unknown(head, path)),
+        };
     }
     let found = of_path.find(|(_, method, _)| *method == head.method || (*method == Method::GET && head.method == Method::HEAD));
     let Some((_, _, ask)) = found else {
@@ -152,13 +162,27 @@ fn split_home(path: &str) -> (Option<&'static dyn Client>, &str) {
     named.unwrap_or((None, path))
 }
 
-fn addressed(head: &RequestHeader, path: &str) -> Option<Ask> {
-    let (client, (kind, address)) = CLIENTS.iter().find_map(|client| Some((*client, client.address(path)?)))?;
-    (head.method == Method::POST).then_some(Ask::Call(Called { operation: Operation { client, kind }, address, home: None }))
+/// Whose path it is that says more than a name, and what.
+fn addressed(head: &RequestHeader, home: Option<&'static dyn Client>, bare: &str) -> Option<(&'static dyn Client, Kind, Address)> {
+    let query = head.uri.query().unwrap_or_default();
+    let here = CLIENTS.iter().filter(|client| home.is_none_or(|home| home.home() == client.home()));
+    here.into_iter().find_map(|client| client.address(bare, query).map(|(kind, address)| (*client, kind, address)))
+}
+
+/// The call of such a path. Below its dialect's name a provider of that dialect is asked for what is nobody's.
+fn called(client: &'static dyn Client, kind: Kind, address: Address, home: Option<&'static dyn Client>) -> Result<Ask, Problem> {
+    if kind == Kind::Embeddings {
+        let message = format!(
+            "Embeddings are not translated from this API. Ask for them at /v1/embeddings, or the provider itself below /{}/.",
+            client.name()
+        );
+        return Err(Problem::new(400, "unsupported_operation", message));
+    }
+    Ok(Ask::Call(Called { operation: Operation { client, kind }, address, home: home.map(|_| client.name()) }))
 }
 
 fn model(head: &RequestHeader, bare: &str) -> Option<Ask> {
-    let id = MODELS.iter().find_map(|list| bare.strip_prefix(list)).filter(|id| !id.is_empty())?;
+    let id = MODELS.iter().find_map(|(list, _)| bare.strip_prefix(list)).filter(|id| !id.is_empty())?;
     let asks = head.method == Method::GET || head.method == Method::HEAD;
     asks.then(|| Ask::Model(speaker(head), super::passthrough::decoded(id)))
 }
@@ -166,8 +190,8 @@ fn model(head: &RequestHeader, bare: &str) -> Option<Ask> {
 fn unknown(head: &RequestHeader, path: &str) -> Problem {
     let path = super::redact::cut(path, 128);
     let message = format!(
-        "Unknown request URL: {} {path}. The gateway serves /v1/chat/completions, /v1/responses, /v1/messages, /v1/embeddings and /v1/models, and a \
-         configured provider's own API below /{{its name}}/.",
+        "Unknown request URL: {} {path}. The gateway serves /v1/chat/completions, /v1/responses, /v1/messages, \
+         /v1beta/models/{{model}}:generateContent, /v1/embeddings and /v1/models, and a configured provider's own API below /{{its name}}/.",
         head.method
     );
     Problem::new(404, "unknown_url", message)

@@ -146,7 +146,7 @@ impl<'a> Images<'a> {
 
 fn check_type(candidate: &Candidate, at: View<'_>, inline: &Inline) -> Result<(), Refusal> {
     let types = &candidate.speech().surface.image_types;
-    let is_file = at.key().is_some_and(|key| matches!(key.as_ref(), "file_data" | "document_url"));
+    let is_file = at.key().is_some_and(|key| matches!(key.as_ref(), "file_data" | "document_url" | "fileUri" | "file_uri"));
     if types.iter().any(|taken| *taken == inline.media_type) || (is_file && !inline.media_type.starts_with("image/")) {
         return Ok(());
     }

@@ -241,7 +241,7 @@ impl Gateway {
         if matches!(ask, Ask::Health | Ask::Root) {
             return Ok(ask);
         }
-        context.client = accept::authenticate(&session.req_header().headers, &live.snapshot)?.map(str::to_owned);
+        context.client = accept::authenticate(session.req_header(), context.dialect, &live.snapshot)?.map(str::to_owned);
         let Ask::Call(called) = &ask else { return Ok(ask) };
         let body = body::read(session, limits, context.body_place()).await?;
         context.outcome.bytes_in = body.len() as u64;

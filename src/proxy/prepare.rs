@@ -51,6 +51,7 @@ impl<'a> Translator<'a> {
         let mut reply = ReplyContext {
             created_s: std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             id: format!("{}{request_id}", operation.client.id_prefix()),
+            array: address.array,
             ..ReplyContext::default()
         };
         let fetched = self.images.fetched(candidate)?;

@@ -81,7 +81,7 @@ impl Problem {
     #[must_use]
     pub fn body(&self, dialect: &dyn Dialect, request_id: &str) -> Bytes {
         let (param, code) = (self.param.as_deref(), self.code.as_deref());
-        let error = ErrorText { message: &self.message, kind: openai_type(self.status), param, code };
+        let error = ErrorText { message: &self.message, kind: openai_type(self.status), param, code, retry_after_s: self.retry_after_s };
         dialect.error(self.status(dialect), error, request_id)
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use heliostat_filters::chat::StreamWriter;
 use heliostat_filters::dialect::openai::Tail;
+use heliostat_filters::sse::Array;
 use http::Version;
 use pingora_proxy::Session;
 
@@ -24,6 +25,9 @@ const FRESH: Duration = Duration::from_millis(500);
 const LAST_WORDS: Duration = Duration::from_millis(250);
 /// How long the end of a finished answer may take, so that its connection can be used again.
 const TAIL: Duration = Duration::from_millis(20);
+
+/// The type of a stream that is an array.
+const ARRAY: &str = "application/json; charset=utf-8";
 
 /// How a relay ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +112,7 @@ pub async fn translated(session: &mut Session, context: &mut Context, head: &Hea
     reply::end(session, context).await
 }
 
-/// Sends a stream: first what was held, then whatever arrives, as it arrives.
+/// Sends a stream: first what was held, then whatever arrives, as it arrives; as an array, whatever events have ended.
 ///
 /// # Errors
 /// The client cannot be written to.
@@ -116,11 +120,11 @@ pub async fn stream(
     session: &mut Session,
     context: &mut Context,
     mut streaming: Box<Streaming>,
-    mut client: Box<dyn StreamWriter>,
+    (mut client, mut array): (Box<dyn StreamWriter>, Option<Array>),
     pool: &Pool,
     clocks: RelayClocks,
 ) -> pingora::Result<(Relayed, Box<Pump>)> {
-    begin_stream(session, context, &streaming).await?;
+    begin_stream(session, context, &streaming, array.is_some()).await?;
     let committed = Instant::now();
     let mut out = std::mem::take(&mut streaming.held);
     loop {
@@ -128,8 +132,9 @@ pub async fn stream(
         if over {
             streaming.pump.close(client.as_mut(), &mut out);
         }
-        if !out.is_empty() {
-            reply::write(session, context, out.split().freeze(), false).await?;
+        let piece = framed(out.split().freeze(), array.as_mut(), over);
+        if !piece.is_empty() {
+            reply::write(session, context, piece, false).await?;
         }
         if over {
             break;
@@ -164,6 +169,17 @@ pub async fn stream(
         }
     }
     Ok((relayed, pump))
+}
+
+/// Events as the client gets them.
+fn framed(events: Bytes, array: Option<&mut Array>, over: bool) -> Bytes {
+    let Some(array) = array else { return events };
+    let mut text = Vec::with_capacity(events.len());
+    array.push(&events, &mut text);
+    if over {
+        array.end(&mut text);
+    }
+    text.into()
 }
 
 /// Waits for the next bytes of a stream, then takes whatever else has already arrived.
@@ -210,11 +226,12 @@ async fn settle(mut lease: Lease, pool: &Pool) {
     pool.give_back(lease);
 }
 
-async fn begin_stream(session: &mut Session, context: &mut Context, streaming: &Streaming) -> pingora::Result<()> {
+async fn begin_stream(session: &mut Session, context: &mut Context, streaming: &Streaming, array: bool) -> pingora::Result<()> {
     let mut header = headers::relayed(200, context, &streaming.head)?;
     context.outcome.status = 200;
     let content_type = if streaming.pump.is_untouched() { streaming.head.text("content-type") } else { None };
-    header.insert_header("content-type", content_type.unwrap_or("text/event-stream; charset=utf-8"))?;
+    let content_type = if array { ARRAY } else { content_type.unwrap_or("text/event-stream; charset=utf-8") };
+    header.insert_header("content-type", content_type)?;
     header.insert_header("cache-control", "no-cache")?;
     header.insert_header("x-accel-buffering", "no")?;
     unsized_body(session, &mut header)?;

@@ -23,6 +23,10 @@ pub struct ReplyContext {
     pub legacy_functions: bool,
     /// Streams: end with a usage chunk.
     pub include_usage: bool,
+    /// Streams: the client gets the events as one JSON array. Not the writer's affair: see [`Array`].
+    ///
+    /// [`Array`]: crate::sse::Array
+    pub array: bool,
     /// Members of the request that the reply repeats, as JSON members without braces ([`Client::echo`]).
     ///
     /// [`Client::echo`]: crate::dialect::Client::echo

@@ -29,6 +29,8 @@ pub struct Address {
     pub model: Option<String>,
     /// Whether a stream is asked for.
     pub stream: Option<bool>,
+    /// Whether it is to come as one JSON array rather than as events.
+    pub array: bool,
 }
 
 /// What the gateway itself must know of a request. Read of every request: it costs no look at the conversation.
@@ -70,9 +72,10 @@ pub trait Client: Dialect {
         self.name()
     }
 
-    /// What a path that is not fixed asks for: `/v1beta/models/{model}:generateContent`. Fixed paths are the gateway's table.
-    fn address(&self, path: &str) -> Option<(Kind, Address)> {
-        let _ = path;
+    /// What a path that is not fixed, and its query, ask for: `/v1beta/models/{model}:generateContent`. Fixed paths are the gateway's
+    /// table.
+    fn address(&self, path: &str, query: &str) -> Option<(Kind, Address)> {
+        let _ = (path, query);
         None
     }
 

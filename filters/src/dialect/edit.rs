@@ -36,7 +36,7 @@ impl<'d> Edits<'d> {
         self.edits.push((view.range(), New::Text(text.to_owned())));
     }
 
-    /// JSON that ends in a string which `head` has opened, with base64 in it, in place of a value; `}` closes what else is open.
+    /// JSON that ends in a string which `head` has opened, with base64 in it, in place of a value; `}` closes an object that it has opened.
     pub(super) fn inline(&mut self, view: View<'_>, head: String, inline: &'d Inline) {
         self.edits.push((view.range(), New::Inline(head, inline)));
     }
@@ -129,7 +129,7 @@ impl New<'_> {
         match self {
             Self::Text(text) => out.raw(&text),
             Self::Inline(head, inline) => {
-                let closing = if head.starts_with('{') { "\"}" } else { "\"" };
+                let closing = if head.contains('{') { "\"}" } else { "\"" };
                 out.raw(&head).kept(inline.base64.clone()).raw(closing)
             }
         };

@@ -1,6 +1,7 @@
 //! Wire formats. One folder each, one row in [`DIALECTS`]; providers that speak a dialect are data, not code.
 
 mod anthropic;
+mod brackets;
 mod client;
 mod cohere;
 mod edit;
@@ -24,14 +25,14 @@ use crate::refusal::{Refusal, RefusalScope};
 
 pub use self::anthropic::Anthropic;
 pub use self::client::{Address, Asked, Client, Kind, Model, Written};
+pub use self::gemini::Gemini;
 pub use self::segment::encode as encode_segment;
 
 /// Every dialect.
-pub static DIALECTS: &[&dyn Dialect] =
-    &[&openai::OpenAi, &responses::Responses, &Anthropic, &gemini::Gemini, &mistral::Mistral, &cohere::Cohere];
+pub static DIALECTS: &[&dyn Dialect] = &[&openai::OpenAi, &responses::Responses, &Anthropic, &Gemini, &mistral::Mistral, &cohere::Cohere];
 
 /// Those that clients speak.
-pub static CLIENTS: &[&dyn Client] = &[&openai::OpenAi, &responses::Responses, &Anthropic];
+pub static CLIENTS: &[&dyn Client] = &[&openai::OpenAi, &responses::Responses, &Anthropic, &Gemini];
 
 /// Finds a dialect by its configured name.
 #[must_use]

@@ -147,6 +147,6 @@ fn a_broken_stream_has_an_error_and_no_end_mark() {
     let frames = written(&[text], context(false, true), Some(&Fault::new(529, Some("overloaded_error"), "try \"later\"")));
     let error = json!({"error": {"message": "try \"later\"", "type": "overloaded_error", "param": null, "code": "overloaded_error"}});
     assert_eq!(frames.last(), Some(&error));
-    let body = error_body(ErrorText { message: "m", kind: "k", param: Some("p"), code: None });
+    let body = error_body(ErrorText { message: "m", kind: "k", param: Some("p"), code: None, retry_after_s: None });
     assert_eq!(&body[..], br#"{"error":{"message":"m","type":"k","param":"p","code":null}}"#);
 }

@@ -2,11 +2,16 @@
 
 use super::block::Block;
 use crate::chat::ReasoningTrace;
+use crate::dialect::gemini::signature::is_googles;
 use crate::loss::Losses;
 
 /// The blocks that lead the assistant's turn; reasoning without a signature is refused by the API and left out.
 pub(super) fn blocks<'a>(reasoning: &[ReasoningTrace<'a>], losses: &mut Losses) -> Vec<Block<'a>> {
     let block = |trace: &ReasoningTrace<'a>| match trace {
+        ReasoningTrace::Signed { signature, view, .. } if is_googles(*view, signature.escaped()) => {
+            losses.dropped([*view]);
+            None
+        }
         ReasoningTrace::Signed { text, signature, view: _ } => Some(Block::Thinking { text: text.clone(), signature: signature.clone() }),
         ReasoningTrace::Encrypted { data, view: _ } => Some(Block::Redacted { data: data.clone() }),
         ReasoningTrace::Plain { text: _, view } => {

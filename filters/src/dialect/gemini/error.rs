@@ -1,10 +1,12 @@
 //! Errors of the dialect: `{"error":{code,message,status,details}}`, sometimes inside an array of one.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::dialect::openai::ErrorText;
 use crate::fault::{Fault, FaultKind};
+use crate::json::Splice;
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -168,21 +170,52 @@ fn duration_ms(text: &str) -> Option<u64> {
     total.map(|ms| ms.ceil() as u64)
 }
 
-/// An error of the gateway's own: `{"error":{"code","message","status"}}`. The name is the status's, else its class's.
-pub(super) fn write(status: u16, message: &str) -> Bytes {
-    #[derive(Serialize)]
-    struct Out<'a> {
-        code: u16,
-        message: &'a str,
-        status: &'a str,
-    }
-    #[derive(Serialize)]
-    struct Envelope<'a> {
-        error: Out<'a>,
-    }
+/// An error of the gateway's own: `{"error":{"code","message","status","details"}}`. The name is the status's, else its class's; the
+/// details say which field is wrong, a code for programs, and how long to wait, as far as that is known.
+pub(super) fn write(status: u16, error: ErrorText<'_>) -> Bytes {
+    let ErrorText { message, kind: _, param, code, retry_after_s } = error;
     let of_class = if status >= 500 { "UNAVAILABLE" } else { "INVALID_ARGUMENT" };
     let name = STATUSES.iter().find(|(_, known, _)| *known == status).map_or(of_class, |(name, _, _)| name);
-    serde_json::to_vec(&Envelope { error: Out { code: status, message, status: name } }).unwrap_or_default().into()
+    let mut out = Splice::new();
+    out.object().key("error").object().key("code").integer(status.into()).key("message").string(message);
+    out.key("status").string(name).key("details").array();
+    if let Some(code) = code {
+        let reason: String = code.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+        detail(&mut out, "ErrorInfo").key("reason").string(&reason).key("domain").string("heliostat").end_object();
+    }
+    if let Some(field) = param {
+        detail(&mut out, "BadRequest").key("fieldViolations").array().object().key("field").string(field);
+        out.key("description").string(message).end_object().end_array().end_object();
+    }
+    if let Some(seconds) = retry_after_s {
+        detail(&mut out, "RetryInfo").key("retryDelay").string(&format!("{seconds}s")).end_object();
+    }
+    out.end_array().end_object().end_object();
+    out.finish().join()
+}
+
+fn detail<'s>(out: &'s mut Splice, kind: &str) -> &'s mut Splice {
+    out.element().object().key("@type").string(&format!("type.googleapis.com/google.rpc.{kind}"))
+}
+
+/// What an upstream reported, in the middle of a stream. A key of ours that it refuses is no fault of the client's.
+pub(super) fn write_fault(fault: &Fault) -> Bytes {
+    let status = match fault.kind {
+        FaultKind::Authentication | FaultKind::Billing | FaultKind::Permission | FaultKind::QuotaExhausted => 500,
+        FaultKind::Server | FaultKind::Malformed => 500,
+        FaultKind::Overloaded => 503,
+        FaultKind::Timeout => 504,
+        FaultKind::RateLimited => 429,
+        FaultKind::NotFound => 404,
+        FaultKind::Conflict => 409,
+        FaultKind::TooLarge => 413,
+        FaultKind::BadRequest | FaultKind::ContextLength | FaultKind::ContentPolicy => 400,
+    };
+    let retry_after_s = fault.retry_after_ms.map(|ms| ms.div_ceil(1_000));
+    write(
+        status,
+        ErrorText { message: &fault.message, kind: "", param: fault.param.as_deref(), code: fault.code.as_deref(), retry_after_s },
+    )
 }
 
 #[cfg(test)]
@@ -192,8 +225,9 @@ mod tests {
     #[test]
     fn our_own_errors_are_read_as_what_they_are() {
         for (status, kind) in [(401, FaultKind::Authentication), (429, FaultKind::RateLimited), (404, FaultKind::NotFound)] {
-            let read = fault(status, &write(status, "It is \"so\"."));
-            assert_eq!((read.kind, read.message.as_str()), (kind, "It is \"so\"."));
+            let error = ErrorText { message: "It is \"so\".", kind: "", param: Some("a"), code: Some("x-y"), retry_after_s: Some(7) };
+            let read = fault(status, &write(status, error));
+            assert_eq!((read.kind, read.message.as_str(), read.retry_after_ms), (kind, "It is \"so\".", Some(7_000)));
         }
     }
 

@@ -202,7 +202,7 @@ fn told(surface: &Surface, uri: &str) -> Result<Option<&'static str>, &'static s
 }
 
 /// The type a name or URL ends in; query and fragment do not count.
-fn by_extension(name: &str) -> Option<&'static str> {
+pub(super) fn by_extension(name: &str) -> Option<&'static str> {
     let path = name.split(['?', '#']).next().unwrap_or_default();
     let (_, extension) = path.rsplit_once('/').map_or(path, |(_, last)| last).rsplit_once('.')?;
     EXTENSIONS.iter().find(|(known, _)| extension.eq_ignore_ascii_case(known)).map(|(_, mime)| *mime)

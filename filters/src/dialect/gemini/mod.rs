@@ -2,6 +2,7 @@
 
 mod arguments;
 mod calls;
+mod client;
 mod contents;
 mod count;
 mod embeddings;
@@ -14,7 +15,7 @@ mod path;
 mod reply;
 mod request;
 mod schema;
-mod signature;
+pub(super) mod signature;
 mod stream;
 mod tools;
 mod wire;
@@ -28,9 +29,9 @@ use crate::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use crate::fault::Fault;
 use crate::refusal::Refusal;
 
-/// The dialect.
+/// The dialect, as clients and as providers speak it.
 #[derive(Debug)]
-pub(super) struct Gemini;
+pub struct Gemini;
 
 impl Dialect for Gemini {
     fn name(&self) -> &'static str {
@@ -87,6 +88,6 @@ impl Dialect for Gemini {
     }
 
     fn error(&self, status: u16, error: ErrorText<'_>, _request_id: &str) -> Bytes {
-        error::write(status, error.message)
+        error::write(status, error)
     }
 }

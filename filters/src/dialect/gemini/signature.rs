@@ -6,7 +6,7 @@ use crate::json::View;
 pub(super) const SKIP: &str = "skip_thought_signature_validator";
 
 /// Whether Google signed the thought at `view`: by its `format`, where the client keeps one (`google-gemini-v1`), else by its shape.
-pub(super) fn is_googles(view: View<'_>, signature: &str) -> bool {
+pub(in crate::dialect) fn is_googles(view: View<'_>, signature: &str) -> bool {
     match view.present("format").and_then(View::text) {
         Some(format) => format.starts_with("google"),
         None => looks_like_googles(signature),
@@ -15,7 +15,7 @@ pub(super) fn is_googles(view: View<'_>, signature: &str) -> bool {
 
 /// Google's signatures are a blob that begins with version 1, bare or inside one or two length-delimited fields; Anthropic's hold a
 /// message there. Seen in recorded traffic, documented by neither: what it misjudges is reported as a loss.
-fn looks_like_googles(signature: &str) -> bool {
+pub(super) fn looks_like_googles(signature: &str) -> bool {
     /// Base64 of the first bytes: two fields of at most 4 bytes of header each, and the version.
     const HEAD: usize = 16;
     let Some(head) = signature.get(..HEAD) else { return false };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::arguments::{Pieces, compact};
 use super::finish::{self, Ending};
+use super::signature::SKIP;
 use super::wire::{Candidate, FunctionCall, Part, Response};
 use super::{error, wire};
 use crate::chat::{CHOICES_MAX, FinishReason, StreamEvent, StreamReader};
@@ -166,6 +167,8 @@ impl Reader {
             self.calls += 1;
             let id = id.filter(|id| !id.is_empty()).unwrap_or_else(|| Cow::Owned(self.call_id()));
             let name = Cow::Owned(self.names.original(&name).to_owned());
+            // What stands in place of a signature is none.
+            let thought_signature = thought_signature.filter(|signature| signature.escaped() != SKIP);
             let state = self.choice(choice);
             let index = state.calls;
             state.said = true;

@@ -21,6 +21,9 @@ pub struct ErrorText<'a> {
     pub param: Option<&'a str>,
     /// A code for programs.
     pub code: Option<&'a str>,
+    /// How long to wait, in seconds, for dialects whose errors say it.
+    #[serde(skip)]
+    pub retry_after_s: Option<u64>,
 }
 
 /// `{"error":{"message","type","param","code"}}`, absent ones as `null`.
@@ -37,7 +40,13 @@ pub fn error_body(error: ErrorText<'_>) -> Bytes {
 #[must_use]
 pub fn fault_body(fault: &Fault) -> Bytes {
     let code = fault.code.as_deref().or(default_code(fault.kind));
-    error_body(ErrorText { message: &fault.message, kind: error_type(fault.kind), param: fault.param.as_deref(), code })
+    error_body(ErrorText {
+        message: &fault.message,
+        kind: error_type(fault.kind),
+        param: fault.param.as_deref(),
+        code,
+        retry_after_s: None,
+    })
 }
 
 /// OpenAI's `type` for a kind of failure.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::request::Writer;
 use crate::chat::{MediaSource, Part, Word};
-use crate::image::{ImageSource, Inline, is_web};
+use crate::image::{self, ImageSource, Inline, is_web};
 use crate::json::{Literal, Splice, View};
 use crate::loss::LossKind;
 use crate::refusal::Refusal;
@@ -25,8 +25,7 @@ pub(super) fn write(writer: &mut Writer<'_>, part: &Part<'_>) -> Result<(), Refu
         }
         Part::Audio { data, format, others, view: _ } => {
             writer.losses.dropped(others.iter().copied());
-            audio(writer, *data, format);
-            Ok(())
+            audio(writer, *data, format)
         }
         Part::Text { view, .. } | Part::Refusal { view, .. } | Part::Unknown { view } => {
             Err(Refusal::candidate(*view, "Content parts of this type cannot be translated for this model."))
@@ -140,15 +139,17 @@ fn text_document(writer: &mut Writer<'_>, text: &Literal<'_>, name: Option<View<
     Ok(())
 }
 
-fn audio(writer: &mut Writer<'_>, data: View<'_>, format: &Word<'_>) {
+fn audio(writer: &mut Writer<'_>, data: View<'_>, format: &Word<'_>) -> Result<(), Refusal> {
+    let inline = image::read_base64(data, Some("audio/*"))?;
     let out = &mut writer.out;
     out.element().object().key("type").string("input_audio").key("input_audio");
     if writer.form.is_mistral() {
         // Base64 alone: what it is stands in its first bytes.
-        out.view(data).end_object();
-        return;
+        out.raw("\"").kept(inline.base64).raw("\"").end_object();
+        return Ok(());
     }
-    out.object().key("data").view(data).key("format").string(&format.text).end_object().end_object();
+    out.object().key("data").raw("\"").kept(inline.base64).raw("\"").key("format").string(&format.text).end_object().end_object();
+    Ok(())
 }
 
 /// A data URI around the base64 as it stands.

@@ -3,8 +3,9 @@
 use super::super::error;
 use super::mark::Mark;
 use super::reply::{self, stop_reason};
-use super::serial::{Brackets, Queue, Waiting};
+use super::serial::{Queue, Waiting};
 use crate::chat::{FinishReason, ReplyContext, StreamEvent, StreamWriter};
+use crate::dialect::brackets::Brackets;
 use crate::fault::Fault;
 use crate::json::{Literal, Splice};
 use crate::loss::{LossKind, Losses};

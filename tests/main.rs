@@ -19,6 +19,7 @@ mod support;
 mod access_log;
 mod admin;
 mod architecture;
+mod azure;
 mod breaker;
 mod chat;
 mod cli;

@@ -10,7 +10,7 @@ use crate::support::h2::H2Provider;
 use crate::support::native::{openai_stream, text_of};
 use crate::support::reply::Reply;
 use crate::support::tls::Authority;
-use crate::support::{Config, Gateway, Provider, Value, ask, ask_stream, json, native, reply, with};
+use crate::support::{Config, Gateway, Provider, Value, ask, ask_stream, client, json, native, reply, with};
 
 const GPT: &str = "openai/gpt-4o";
 const CLAUDE: &str = "anthropic/claude-sonnet-4-5";
@@ -252,4 +252,42 @@ async fn what_a_compatible_provider_refuses_or_calls_otherwise_is_data() {
     let body: Value = serde_json::from_slice(&received.body).unwrap();
     assert_eq!((&body["max_tokens"], &body["random_seed"]), (&json!(7), &json!(3)));
     assert!(body.get("max_completion_tokens").is_none() && body.get("seed").is_none() && body.get("user").is_none(), "{body}");
+}
+
+/// What a provider refuses and does anyway is not sent, and nothing is lost by it.
+#[tokio::test]
+async fn a_default_that_is_refused_loses_nothing() {
+    let novel = Provider::start().await;
+    novel.always(reply::json(native::openai("hello")));
+    let config = Config::new().at("novel", &novel.url()).keys("novel", "[{ value: env.OTHER_API_KEY }]").line("novel", "dialect: openai");
+    let gateway = Gateway::start(config.line("novel", "refuses: [tool_choice, n, temperature, user, store]")).await;
+    let tools = json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]);
+    let asked =
+        with(ask("novel/m"), json!({"tools": tools, "tool_choice": "auto", "n": 1, "temperature": 1.0, "user": null, "store": false}));
+    let strict = [("x-heliostat-strict", "true")];
+    let reply = gateway.chat_with(&strict, asked.to_string().as_bytes()).await;
+    assert!(reply.expect(200).head.header("x-heliostat-loss").is_none());
+    let body: Value = serde_json::from_slice(&novel.received()[0].body).unwrap();
+    assert_eq!(body, with(ask("m"), json!({"tools": tools})));
+    // To a client of another dialect alike.
+    let asked = json!({"model": "novel/m", "max_tokens": 9, "temperature": 1, "messages": [{"role": "user", "content": "hi"}],
+        "tools": [{"name": "look", "input_schema": {"type": "object", "properties": {}}}], "tool_choice": {"type": "auto"}});
+    let reply = client::send(gateway.address, "POST", "/v1/messages", &strict, asked.to_string().as_bytes()).await;
+    assert_eq!(reply.expect(200).json()["content"][0]["text"], "hello");
+    let asked = with(ask("novel/m"), json!({"tools": tools, "tool_choice": "required"}));
+    assert!(gateway.chat_with(&strict, asked.to_string().as_bytes()).await.expect(400).error().contains("tool_choice"));
+}
+
+/// What a provider refuses and renames of conversations says nothing of vectors.
+#[tokio::test]
+async fn embeddings_are_not_held_to_what_chats_are_refused() {
+    let novel = Provider::start().await;
+    novel.always(reply::json(json!({"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}], "model": "m"})));
+    let config = Config::new().at("novel", &novel.url()).keys("novel", "[{ value: env.OTHER_API_KEY }]").line("novel", "dialect: openai");
+    let gateway = Gateway::start(config.line("novel", "refuses: [user]").line("novel", "renames: { seed: random_seed }")).await;
+    let asked = json!({"model": "novel/m", "input": "x", "user": "u", "seed": 1, "random_seed": 2, "fallbacks": []});
+    let reply = gateway.embed_with(&[("x-heliostat-strict", "true")], asked.to_string().as_bytes()).await;
+    assert!(reply.expect(200).head.header("x-heliostat-loss").is_none());
+    let body: Value = serde_json::from_slice(&novel.received()[0].body).unwrap();
+    assert_eq!(body, json!({"model": "m", "input": "x", "user": "u", "seed": 1, "random_seed": 2}));
 }

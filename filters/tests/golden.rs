@@ -303,6 +303,7 @@ impl Written {
             refuses: self.refuses.clone(),
             renames: self.renames.clone(),
             takes: self.takes.clone(),
+            deployments: Vec::new(),
         }
     }
 }

@@ -29,6 +29,7 @@ const ROW: &[&str] = &[
     "renames",
     "takes",
     "call",
+    "api_version",
     "account_path",
     "exceptions",
     "sources",
@@ -64,7 +65,7 @@ const OPTIONAL: &[&str] = &[
     "user",
     "verbosity",
 ];
-const CALL: &[&str] = &["whole", "stream"];
+const CALL: &[&str] = &["whole", "stream", "embeddings"];
 
 static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| parse(TEXT).0);
 
@@ -90,8 +91,10 @@ pub(super) struct Row {
     pub(super) models: Vec<String>,
     headers: Vec<(String, String)>,
     pub(super) surface: Surface,
-    /// Where chat calls go, if not where the dialect says.
+    /// Where calls go, if not where the dialect says.
     pub(super) call: Option<CallPath>,
+    /// The version of the API that calls ask for, where there is such a thing; `none` where none is asked for by default.
+    pub(super) api_version: Option<String>,
     /// Where the row was read.
     #[cfg_attr(not(test), expect(dead_code, reason = "for readers of the table; a test holds every row to it"))]
     pub(super) sources: Vec<String>,
@@ -194,6 +197,7 @@ fn row(name: &str, field: &Field<'_>) -> Option<Row> {
         headers: headers(&section),
         surface: surface(&section),
         call: call(&section),
+        api_version: text(&section, "api_version"),
         sources: texts(&section, "sources"),
         verified: verified(&section)?,
         account_path: text(&section, "account_path"),
@@ -229,7 +233,7 @@ fn exception(models: &str, field: &Field<'_>) -> Option<ExceptionRow> {
 
 fn call(section: &Section<'_>) -> Option<CallPath> {
     let call = section.get("call").and_then(|field| field.section(CALL))?;
-    Some(CallPath { whole: text(&call, "whole")?, stream: text(&call, "stream")? })
+    Some(CallPath { whole: text(&call, "whole")?, stream: text(&call, "stream")?, embeddings: text(&call, "embeddings") })
 }
 
 /// `verified`, a day, or `unverified: true`: one of them, so that nobody takes silence for either.
@@ -290,6 +294,7 @@ fn surface(section: &Section<'_>) -> Surface {
         refuses: refuses(section).unwrap_or_default(),
         renames: renames(section).unwrap_or_default(),
         takes: takes(section).unwrap_or_default(),
+        deployments: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod access_log;
 mod account;
+mod api_version;
 mod base;
 mod base_url;
 mod candidates;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use heliostat_filters::dialect::{self, DIALECTS, Dialect};
+use heliostat_filters::dialect::{self, DIALECTS, Dialect, Surface};
 
 use super::account;
+use super::api_version::ApiVersion;
 use super::base::{Access, Base};
 use super::base_url;
 use super::catalogue::{self, Row};
@@ -33,8 +34,10 @@ const PROVIDER: &[&str] = &[
     "refuses",
     "renames",
     "takes",
+    "deployments",
+    "api_version",
 ];
-const KEY: &[&str] = &["value", "weight", "models", "name", "base_url", "project"];
+const KEY: &[&str] = &["value", "weight", "models", "name", "base_url", "project", "api_version"];
 const MAX_WEIGHT: f64 = 1e6;
 
 /// What every provider is read with.
@@ -120,7 +123,8 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
         return Some(Entry::Inactive);
     };
     let default_url = default_endpoint(known.filter(|known| known.name == row.name));
-    let version_path = default_url.clone().or_else(|| default_endpoint(Some(row))).map(|endpoint| endpoint.path).unwrap_or_default();
+    let version_path = default_url.clone().or_else(|| default_endpoint(Some(row))).map(|endpoint| endpoint.path);
+    let version_path = version_path.or_else(|| example_path(row)).unwrap_or_default();
     let transport = Transport::read(&section, &scope.vault)?;
     let over = |endpoint| Arc::new(Endpoint { transport: transport.clone(), ..endpoint });
     let read_url = |field: &Field<'_>| base_url::read(field, &version_path, dialect.name()).map(over);
@@ -133,14 +137,9 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
     }
     let base =
         Base { row, url: url.clone(), project: section.get("project"), location: section.get("location"), transport: transport.clone() };
-    let keys = Keys { provider: name, vault: &scope.vault, endpoint, base, read_url: &read_url };
-    let mut surface = row.surface.clone();
-    if let Some(urls) = section.get("image_urls").and_then(|field| field.boolean()) {
-        surface.image_urls = urls;
-    }
-    surface.refuses = catalogue::refuses(&section).unwrap_or(surface.refuses);
-    surface.renames = catalogue::renames(&section).unwrap_or(surface.renames);
-    surface.takes = catalogue::takes(&section).unwrap_or(surface.takes);
+    let api_version = ApiVersion { row, of_provider: section.get("api_version") };
+    let keys = Keys { provider: name, vault: &scope.vault, endpoint, base, api_version, read_url: &read_url };
+    let surface = surface(row, &section);
     // One that is told its dialect speaks no other, unless it says so.
     let also = match section.get("also") {
         Some(field) => catalogue::dialects(&field)?,
@@ -170,6 +169,19 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
         breaker: network.breaker,
         concurrency,
     })))
+}
+
+/// What its surface takes: as the catalogue says, but for what is written.
+fn surface(row: &Row, section: &Section<'_>) -> Surface {
+    let usual = &row.surface;
+    Surface {
+        image_urls: section.get("image_urls").and_then(|field| field.boolean()).unwrap_or(usual.image_urls),
+        refuses: catalogue::refuses(section).unwrap_or_else(|| usual.refuses.clone()),
+        renames: catalogue::renames(section).unwrap_or_else(|| usual.renames.clone()),
+        takes: catalogue::takes(section).unwrap_or_else(|| usual.takes.clone()),
+        deployments: section.get("deployments").and_then(|field| deployments(&field)).unwrap_or_default(),
+        ..usual.clone()
+    }
 }
 
 /// A provider that needs no key and was given one takes it as a bearer.
@@ -219,6 +231,17 @@ fn default_endpoint(row: Option<&Row>) -> Option<Endpoint> {
     base_url::parse(row?.base_url.as_deref()?).ok()
 }
 
+/// The path of addresses of which every customer has one: `/openai/v1`. Not where a customer's name stands in it, in capitals.
+fn example_path(row: &Row) -> Option<String> {
+    let path = base_url::parse(row.base_url_example.as_deref()?).ok()?.path;
+    path.bytes().all(|byte| !byte.is_ascii_uppercase()).then_some(path)
+}
+
+/// Models and what they are called there.
+fn deployments(field: &Field<'_>) -> Option<Vec<(String, String)>> {
+    field.entries().iter().map(|(model, name)| Some((model.text.clone(), name.text()?.to_owned()))).collect()
+}
+
 /// Reads the `keys` of one provider.
 struct Keys<'k, 'e> {
     provider: &'k str,
@@ -226,6 +249,7 @@ struct Keys<'k, 'e> {
     /// The provider's endpoint; `None` if it has none of its own.
     endpoint: Option<Arc<Endpoint>>,
     base: Base<'k>,
+    api_version: ApiVersion<'k>,
     read_url: &'k dyn Fn(&Field<'_>) -> Option<Arc<Endpoint>>,
 }
 
@@ -262,6 +286,7 @@ impl Keys<'_, '_> {
             weight: 1.0,
             models: None,
             endpoint: self.endpoint_for(provider, None)?,
+            api_version: self.api_version.of(None)?,
             detours: self.base.row.detours(None),
         })
     }
@@ -273,6 +298,7 @@ impl Keys<'_, '_> {
         let found = value.as_ref().and_then(|value| self.vault.find(value));
         let weight = section.get("weight").map_or(Some(1.0), |weight| weight.number(0.0..=MAX_WEIGHT));
         let models = section.get("models").map(|models| patterns(&models));
+        let api_version = self.api_version.of(Some(&section));
         let name = section.get("name").map(|name| label(&name));
         let (Found { secret, variable }, value) = (found?, value?);
         let access = match account::is_document(&secret) {
@@ -288,7 +314,7 @@ impl Keys<'_, '_> {
             None => None,
         };
         let Access { secret, account, endpoint, detours } = access?;
-        Some(Credential { name, index, secret, account, weight: weight?, models, endpoint, detours })
+        Some(Credential { name, index, secret, account, weight: weight?, models, endpoint, api_version: api_version?, detours })
     }
 
     /// A key that is sent as it is.

@@ -206,7 +206,7 @@ pub struct Speech {
     pub dialect: &'static dyn Dialect,
     /// What the surface takes.
     pub surface: Surface,
-    /// Where a chat call goes, if not where the dialect says.
+    /// Where calls go, if not where the dialect says.
     pub call: Option<CallPath>,
 }
 
@@ -219,13 +219,15 @@ pub struct Exception {
     pub speech: Speech,
 }
 
-/// Where chat calls go, below a credential's base path; `{model}` stands for the model.
+/// Where calls go, below a credential's base path; `{model}` stands for the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallPath {
     /// For a whole reply.
     pub whole: String,
     /// For a stream.
     pub stream: String,
+    /// For embeddings; `None` is where the dialect says.
+    pub embeddings: Option<String>,
 }
 
 /// How a credential is put on a request. One with a service account is always a bearer's.
@@ -256,6 +258,8 @@ pub struct Credential {
     pub models: Option<Vec<ModelPattern>>,
     /// Where requests with it go.
     pub endpoint: Arc<Endpoint>,
+    /// The version of the API that its calls ask for (`?api-version=`), where the provider has such.
+    pub api_version: Option<String>,
     /// Its base paths for models that [`Provider::exceptions`] names.
     pub detours: Vec<Detour>,
 }

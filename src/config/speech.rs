@@ -40,9 +40,19 @@ impl Speech {
     pub fn chat_path(&self, model: &str, stream: bool) -> String {
         match &self.call {
             None => self.dialect.chat_path(model, stream),
-            Some(call) => (if stream { &call.stream } else { &call.whole }).replace("{model}", &dialect::encode_segment(model)),
+            Some(call) => filled(if stream { &call.stream } else { &call.whole }, model),
         }
     }
+
+    /// The same of an embeddings call, where it does not go where the dialect says.
+    #[must_use]
+    pub fn embeddings_path(&self, model: &str) -> Option<String> {
+        self.call.as_ref()?.embeddings.as_deref().map(|template| filled(template, model))
+    }
+}
+
+fn filled(template: &str, model: &str) -> String {
+    template.replace("{model}", &dialect::encode_segment(model))
 }
 
 impl Credential {

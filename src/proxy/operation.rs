@@ -78,11 +78,13 @@ impl Operation {
     #[must_use]
     pub fn path(self, document: &Document, speech: &Speech, target: &Target<'_>, stream: bool) -> String {
         match self.kind {
-            Kind::Chat => speech.chat_path(target.model, stream),
+            Kind::Chat => speech.chat_path(target.name(), stream),
             // Where there is none, nothing is sent.
             Kind::CountTokens => speech.dialect.count_path(target).unwrap_or_default(),
             // The count was checked when the request was planned.
-            Kind::Embeddings => speech.dialect.embeddings_path(target, embeddings::count_inputs(document).unwrap_or_default()),
+            Kind::Embeddings => speech
+                .embeddings_path(target.name())
+                .unwrap_or_else(|| speech.dialect.embeddings_path(target, embeddings::count_inputs(document).unwrap_or_default())),
         }
     }
 

@@ -50,9 +50,15 @@ impl Outgoing<'_> {
     pub fn write(&self) -> Vec<u8> {
         let endpoint = &self.credential.endpoint;
         let mut head = Vec::with_capacity(512);
-        for part in ["POST ", self.credential.base_path(&self.candidate.model), self.path, " HTTP/1.1\r\n"] {
+        for part in ["POST ", self.credential.base_path(&self.candidate.model), self.path] {
             head.extend_from_slice(part.as_bytes());
         }
+        if let Some(version) = &self.credential.api_version {
+            let separator: &[u8] = if self.path.contains('?') { b"&api-version=" } else { b"?api-version=" };
+            head.extend_from_slice(separator);
+            head.extend_from_slice(version.as_bytes());
+        }
+        head.extend_from_slice(b" HTTP/1.1\r\n");
         field(&mut head, "host", endpoint.authority.as_bytes());
         self.authenticate(&mut head);
         for (name, value) in &self.candidate.provider.headers {

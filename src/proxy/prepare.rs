@@ -63,9 +63,10 @@ impl<'a> Translator<'a> {
         if same_dialect {
             let body = match operation.kind {
                 Kind::CountTokens => operation.client.rewrite_count(document, &target),
-                Kind::Chat | Kind::Embeddings => operation.client.rewrite(document, &target),
+                Kind::Chat => operation.client.rewrite(document, &target),
+                Kind::Embeddings => operation.client.rewrite_embeddings(document, &target),
             };
-            let losses = if operation.kind == Kind::CountTokens { Vec::new() } else { operation.client.refused(document, &target) };
+            let losses = if operation.kind == Kind::Chat { operation.client.refused(document, &target) } else { Vec::new() };
             let translated = Translated { body, losses, names: Names::default() };
             self.check_losses(&translated)?;
             return Ok(Prepared { translated, path, same_dialect, reply, wanted: None });

@@ -101,6 +101,11 @@ pub trait Client: Dialect {
     /// gateway understands, and what was fetched in place of its URL.
     fn rewrite(&self, document: &Document, target: &Target<'_>) -> Pieces;
 
+    /// The same of a body that asks for vectors.
+    fn rewrite_embeddings(&self, document: &Document, target: &Target<'_>) -> Pieces {
+        self.rewrite(document, target)
+    }
+
     /// What [`Client::rewrite`] leaves out because this upstream refuses it.
     fn refused(&self, document: &Document, target: &Target<'_>) -> Vec<Loss> {
         let _ = (document, target);

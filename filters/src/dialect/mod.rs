@@ -160,6 +160,15 @@ pub struct Target<'a> {
     pub fetched: &'a Fetched,
 }
 
+impl<'a> Target<'a> {
+    /// What the model is called on the wire: a deployment's name, where it has one. What it takes is told by [`Target::model`].
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        let deployment = self.surface.deployments.iter().find(|(model, _)| model == self.model);
+        deployment.map_or(self.model, |(_, name)| name.as_str())
+    }
+}
+
 /// What differs between providers of one dialect, as data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Surface {
@@ -177,6 +186,8 @@ pub struct Surface {
     pub refuses: Vec<String>,
     /// Members that it calls otherwise, OpenAI's name first (`max_completion_tokens`, `max_tokens`).
     pub renames: Vec<(String, String)>,
+    /// Models that have another name there, the asked one first: deployments (Azure).
+    pub deployments: Vec<(String, String)>,
     /// Members that not every provider of the dialect knows, and that clients of other dialects send: carried as they stand.
     pub takes: Vec<String>,
 }
@@ -213,6 +224,7 @@ impl Default for Surface {
             refuses: Vec::new(),
             renames: Vec::new(),
             takes: Vec::new(),
+            deployments: Vec::new(),
         }
     }
 }

@@ -116,6 +116,9 @@ fn base_urls_are_completed() {
         ("anthropic", "https://h.example/anthropic/v1/", "h.example /anthropic/v1"),
         ("gemini", "http://h.example", "h.example /v1beta"),
         ("vertex", "http://h.example", "h.example /v1/publishers/google"),
+        ("azure", "https://r.openai.azure.com/", "r.openai.azure.com /openai/v1"),
+        ("azure-classic", "https://r.openai.azure.com", "r.openai.azure.com /openai"),
+        ("cloudflare", "https://h.example", "h.example "),
     ];
     for (name, url, expected) in rows {
         let snapshot = loaded(&format!("providers: {{{name}: {{base_url: '{url}', keys: [{{value: k}}]}}}}"));

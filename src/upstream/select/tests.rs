@@ -65,7 +65,7 @@ fn credential(index: usize, (name, secret, weight, host): Written) -> Credential
         transport: crate::config::Transport::default(),
     };
     let (secret, endpoint) = (Secret::new(secret), Arc::new(endpoint));
-    Credential { name: name.into(), index, secret, account: None, weight, models: None, endpoint, detours: vec![] }
+    Credential { name: name.into(), index, secret, account: None, weight, models: None, endpoint, api_version: None, detours: vec![] }
 }
 
 fn snapshot(keys: &[Written]) -> Snapshot {

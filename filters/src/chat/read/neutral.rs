@@ -20,6 +20,14 @@ pub(crate) static NEUTRAL: &[(&str, &[&str])] = &[
     ("safety_identifier", &["\"\""]),
 ];
 
+/// Members whose default is said by nobody but those who mean to be exact. A provider that refuses one of them does what it says.
+static SAID_ANYWAY: &[(&str, &[&str])] = &[("tool_choice", &["\"auto\""]), ("temperature", &["1"]), ("top_p", &["1"])];
+
+/// Whether a request without the member asks for the same.
+pub(crate) fn is_default(member: View<'_>) -> bool {
+    member.kind() == Kind::Null || is_neutral(member, NEUTRAL) || is_neutral(member, SAID_ANYWAY)
+}
+
 /// Members of a replayed assistant message that say nothing.
 pub(super) static NEUTRAL_IN_MESSAGE: &[(&str, &[&str])] = &[("annotations", &["[]"]), ("images", &["[]"]), ("is_error", &["false"])];
 

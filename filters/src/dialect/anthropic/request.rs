@@ -91,7 +91,7 @@ fn of(request: &ChatRequest<'_>, target: &Target<'_>, counts: bool) -> Result<Tr
     let toolbox = Toolbox::read(tools, &scope, &mut losses)?;
     let asked = Asked { temperature: *temperature, top_p: *top_p, top_k: *top_k };
     let mut body = Body {
-        addressed: target.surface.body_version.as_deref().map_or(("model", target.model), |version| ("anthropic_version", version)),
+        addressed: target.surface.body_version.as_deref().map_or(("model", target.name()), |version| ("anthropic_version", version)),
         max_tokens,
         stream: *stream,
         sampling: asked.accepted(model.sampling, thinking.is_on(), &mut losses),
@@ -105,7 +105,7 @@ fn of(request: &ChatRequest<'_>, target: &Target<'_>, counts: bool) -> Result<Tr
     };
     body.limit_breakpoints(&mut losses);
     let answer_tool = if let Format::Tool(answer) = &body.format { Some(answer.name.clone()) } else { None };
-    let pieces = if counts { body.write_count(target.model) } else { body.write() };
+    let pieces = if counts { body.write_count(target.name()) } else { body.write() };
     Ok(Translated { body: pieces, losses: losses.0, names: Names { renamed_tools: names.into_renamed(), answer_tool, ..Names::default() } })
 }
 

@@ -30,7 +30,7 @@ pub(super) fn translate(request: &EmbeddingsRequest<'_>, target: &Target<'_>) ->
     let texts = request.texts(TEXTS_MAX)?;
     let mut losses = Losses::default();
     let mut out = Splice::new();
-    out.object().key("model").string(target.model).key("input_type");
+    out.object().key("model").string(target.name()).key("input_type");
     match input_type {
         Some(view) => write_type(&mut out, *view),
         None => {

@@ -13,7 +13,7 @@ pub(super) fn translate(request: &EmbeddingsRequest<'_>, target: &Target<'_>) ->
     let EmbeddingsRequest { document: _, inputs: _, dimensions, encoding: _, input_type, user, others } = request;
     let mut losses = Losses::default();
     let mut out = Splice::new();
-    out.object().key("model").string(target.model);
+    out.object().key("model").string(target.name());
     if let Some(count) = dimensions.and_then(View::unsigned) {
         out.key("output_dimension").integer(count);
     }

@@ -40,7 +40,11 @@ impl Client for OpenAi {
     }
 
     fn rewrite(&self, document: &Document, target: &Target<'_>) -> Pieces {
-        rewrite(document, target.model, target.fetched, target.surface)
+        rewrite(document, target.name(), target.fetched, target.surface)
+    }
+
+    fn rewrite_embeddings(&self, document: &Document, target: &Target<'_>) -> Pieces {
+        rewrite::rewrite_embeddings(document, target.name())
     }
 
     fn refused(&self, document: &Document, target: &Target<'_>) -> Vec<Loss> {

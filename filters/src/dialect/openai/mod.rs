@@ -25,7 +25,7 @@ use super::{Dialect, Names, Surface, Target, Translated};
 use crate::chat::{ChatRequest, Glance, Reply, StreamReader};
 use crate::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use crate::fault::Fault;
-use crate::image::{self, Fetched};
+use crate::image;
 use crate::refusal::Refusal;
 
 pub use embeddings::write_embeddings;
@@ -82,11 +82,7 @@ impl Dialect for OpenAi {
     }
 
     fn embeddings_request(&self, request: &EmbeddingsRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
-        Ok(Translated {
-            body: rewrite(request.document, target.model, Fetched::NONE, target.surface),
-            losses: Vec::new(),
-            names: Names::default(),
-        })
+        Ok(Translated { body: rewrite::rewrite_embeddings(request.document, target.name()), losses: Vec::new(), names: Names::default() })
     }
 
     fn embeddings_reply<'a>(&self, body: &'a Bytes) -> Result<EmbeddingsReply<'a>, Fault> {

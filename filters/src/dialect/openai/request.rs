@@ -6,6 +6,7 @@ use super::models::{self, Model};
 use super::settings;
 use super::tools;
 use crate::chat::ChatRequest;
+use crate::chat::neutral::is_default;
 use crate::dialect::tool_names::ToolNames;
 use crate::dialect::{Names, Target, Translated};
 use crate::json::{Splice, View};
@@ -39,7 +40,7 @@ impl Writer<'_> {
     /// Begins a member under the provider's name for it. `None` where the provider refuses it; what was `asked` is then lost.
     pub(super) fn member(&mut self, key: &str, asked: Option<View<'_>>) -> Option<&mut Splice> {
         if self.lacks(key) {
-            self.losses.dropped(asked);
+            self.losses.dropped(asked.filter(|asked| !is_default(*asked)));
             return None;
         }
         let name = self.form.rename(key).unwrap_or_else(|| self.target.surface.name_of(key));
@@ -85,7 +86,7 @@ pub(in crate::dialect) fn translate(request: &ChatRequest<'_>, target: &Target<'
     writer.losses.approximated(moved.iter().copied());
     writer.losses.dropped(*modalities);
 
-    writer.out.object().key("model").string(target.model);
+    writer.out.object().key("model").string(target.name());
     settings::stream(&mut writer, *stream);
     messages::write(&mut writer, messages)?;
     tools::write(&mut writer, tools, tool_choice, *no_parallel_tool_calls)?;

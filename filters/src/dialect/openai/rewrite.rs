@@ -2,11 +2,12 @@
 //! refuses or calls otherwise.
 
 use crate::chat::linked_views;
+use crate::chat::neutral::is_default;
 use crate::dialect::Surface;
 use crate::dialect::edit::Edits;
 use crate::image::Fetched;
 use crate::json::{Document, Pieces, View};
-use crate::loss::{Loss, LossKind, Losses};
+use crate::loss::{Loss, Losses};
 
 /// The body for an upstream of the client's own dialect: `model` is its name there, `fallbacks`, which only the gateway understands,
 /// is cut out with its comma, and what was `fetched` stands as a data URI in place of its URL. Members that the `surface` refuses are
@@ -38,11 +39,19 @@ pub fn rewrite(document: &Document, model: &str, fetched: &Fetched, surface: &Su
     edits.finish()
 }
 
-/// What [`rewrite`] leaves out because the `surface` refuses it.
+/// What is lost as [`rewrite`] leaves out what the `surface` refuses: nothing, where a default was said.
 pub(super) fn refused(document: &Document, surface: &Surface) -> Vec<Loss> {
     let mut losses = Losses::default();
-    refused_members(document, surface).for_each(|member| losses.note(LossKind::Dropped, member));
+    losses.dropped(refused_members(document, surface).filter(|member| !is_default(*member)));
     losses.0
+}
+
+/// The same body for embeddings, of which a surface refuses and renames nothing.
+pub(super) fn rewrite_embeddings(document: &Document, model: &str) -> Pieces {
+    let mut edits = Edits::of(document);
+    edits.rename(model);
+    edits.cut_member(document.root(), "fallbacks");
+    edits.finish()
 }
 
 fn refused_members<'a>(document: &'a Document, surface: &Surface) -> impl Iterator<Item = View<'a>> {

@@ -44,7 +44,7 @@ impl Client for Responses {
     /// A file that was fetched is `file_data` in place of its `file_url`, where no data may stand.
     fn rewrite(&self, document: &Document, target: &Target<'_>) -> Pieces {
         let mut edits = Edits::of(document);
-        edits.rename(target.model);
+        edits.rename(target.name());
         edits.cut_member(document.root(), "fallbacks");
         let links = if target.fetched.is_empty() { None } else { Some(read::links(document)) };
         for view in links.into_iter().flatten() {

@@ -72,7 +72,7 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
     let model = models::of(target.model);
 
     let mut out = Splice::new();
-    out.object().key("model").string(target.model);
+    out.object().key("model").string(target.name());
     if *stream {
         out.key("stream").raw("true");
     }

@@ -11,7 +11,7 @@ pub(super) fn rewrite(document: &Document, target: &Target<'_>, version: Option<
     let root = document.root();
     let mut edits = Edits::of(document);
     match version {
-        None => edits.rename(target.model),
+        None => edits.rename(target.name()),
         Some(version) => {
             if root.get("anthropic_version").is_none() {
                 edits.lead(root, &format!("\"anthropic_version\":{}", Literal::quote(version).as_json()));

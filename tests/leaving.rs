@@ -3,6 +3,7 @@
 
 use crate::support::http::Connection;
 use crate::support::native::{chunk, chunk_text};
+use crate::support::sample::{ask_parts, image};
 use crate::support::{Config, Gateway, Provider, Value, ask, ask_stream, client, json, reply, with};
 
 const GPT: &str = "openai/gpt-4o";
@@ -132,4 +133,70 @@ async fn in_the_pause_before_a_repeat() {
     drop(client);
     counted(&gateway, "back_off", &["server_error"]).await;
     assert_eq!(openai.received().len(), 1);
+}
+
+#[tokio::test]
+async fn while_its_images_are_fetched() {
+    let (anthropic, openai, host) = (Provider::start().await, Provider::start().await, Provider::start().await);
+    let config = Config::new().provider("anthropic", &anthropic).provider("openai", &openai);
+    let gateway = Gateway::start(config.top("image_fetch: { allow_private: true, max_parallel: 2 }")).await;
+    let images: Vec<_> = ["/silent", "/begun", "/third"].map(|path| image(&format!("{}{path}", host.url()))).into();
+    let client = begin(&gateway, "/v1/chat/completions", &with(ask_parts(CLAUDE, &images), json!({"fallbacks": [GPT]}))).await;
+    // One has not answered, one has begun to, and the third waits for its turn.
+    let [first, second] = [host.next_request().await, host.next_request().await];
+    let mut begun = first.stream_with(200, &[("content-type", "image/png")]).await;
+    begun.chunk(b"\x89PNG\r\n\x1a\n").await;
+    noted().await;
+    drop(client);
+    begun.closed().await;
+    second.closed().await;
+    counted(&gateway, "image_fetch", &[]).await;
+    assert_eq!(host.connections(), 2, "the third was never asked for");
+}
+
+#[tokio::test]
+async fn while_images_are_fetched_for_the_next_candidate() {
+    let (anthropic, openai, host) = (Provider::start().await, Provider::start().await, Provider::start().await);
+    let config = Config::new().provider("anthropic", &anthropic).provider("openai", &openai);
+    let gateway = Gateway::start(config.top("image_fetch: { allow_private: true }")).await;
+    openai.script([reply::status(500)]);
+    let body = ask_parts(GPT, &[image(&format!("{}/a.png", host.url()))]);
+    let client = begin(&gateway, "/v1/chat/completions", &with(body, json!({"fallbacks": [CLAUDE]}))).await;
+    let request = host.next_request().await;
+    noted().await;
+    drop(client);
+    request.closed().await;
+    counted(&gateway, "image_fetch", &["server_error"]).await;
+}
+
+#[tokio::test]
+async fn while_the_only_key_rests() {
+    let (openai, _anthropic, gateway) = two("").await;
+    openai.script([reply::status(429).header("retry-after", "50")]);
+    gateway.chat(&ask(GPT)).await.expect(429);
+    let client = begin(&gateway, "/v1/chat/completions", &ask(GPT)).await;
+    noted().await;
+    gateway.until_metrics("\nheliostat_requests_in_flight 1\n").await;
+    noted().await;
+    drop(client);
+    counted(&gateway, "cool_down", &[]).await;
+    assert_eq!(openai.received().len(), 1);
+}
+
+#[tokio::test]
+async fn while_an_access_token_is_fetched() {
+    let (tokens, vertex) = (Provider::start().await, Provider::start().await);
+    let document = include_str!("vertex/service-account.json").replace("https://oauth2.googleapis.com", &tokens.url());
+    let (_folder, account) = crate::support::gateway::file("account.json", &document);
+    let keys = format!("[{{ value: file.{}, name: robot }}]", account.display());
+    let url = vertex.url();
+    let yaml = format!("providers:\n  google_vertex:\n    location: us-east5\n    base_url: {url}\n    keys: {keys}\n");
+    let gateway = Gateway::with(&yaml).await;
+    let client = begin(&gateway, "/v1/chat/completions", &ask("vertex/gemini-2.5-flash")).await;
+    let request = tokens.next_request().await;
+    noted().await;
+    drop(client);
+    counted(&gateway, "token", &[]).await;
+    // Others may wait for the same token: its own clock ends that request.
+    request.respond_json(200, &json!({"access_token": "t", "expires_in": 3599, "token_type": "Bearer"})).await;
 }

@@ -186,6 +186,8 @@ impl<'a> Failover<'a> {
             tried.token = None;
             let ended = match Box::pin(self.authorise(session, context, candidate, credential, &mut tried)).await {
                 Ok(()) => self.attempt(session, context, Once { candidate, credential, prepared, tried: &tried }, &mut times).await?,
+                // Nothing has been asked of the provider: no attempt was made.
+                Err(Ended::ClientGone) => return Ok(Next::End(End::ClientGone)),
                 Err(ended) => Err(ended),
             };
             let failure = match ended {

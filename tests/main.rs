@@ -23,6 +23,7 @@ mod azure;
 mod breaker;
 mod chat;
 mod cli;
+mod content_clock;
 mod context;
 mod demo;
 mod embeddings;

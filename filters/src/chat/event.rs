@@ -89,6 +89,9 @@ pub enum StreamEvent<'a> {
     },
     /// A piece of audio (same dialect only: it is content, and is never translated).
     Audio,
+    /// Content that only its own dialect has words for: a call of one of the provider's own tools, its result, the draft of an image.
+    /// What another dialect loses of it is told apart, as [`Self::Lost`].
+    Native,
     /// A choice ended.
     Finish {
         /// Index of the choice.
@@ -110,13 +113,14 @@ pub enum StreamEvent<'a> {
 
 impl StreamEvent<'_> {
     /// Whether this is content (contract, "Candidates and attempts"): non-empty text, reasoning, a tool's name or arguments, a
-    /// refusal, audio, an image, or a finish reason. Before content nothing is committed to the client.
+    /// refusal, audio, an image, what only its own dialect has words for, or a finish reason. Before content nothing is committed to the client.
     #[must_use]
     pub fn is_content(&self) -> bool {
         match self {
             Self::Text { text, .. } | Self::Reasoning { text, .. } | Self::Refusal { text, .. } => !text.is_empty(),
             Self::ToolArguments { fragment, .. } => !fragment.is_empty(),
-            Self::ToolStart { .. } | Self::Image { .. } | Self::Audio | Self::ReasoningEncrypted { .. } | Self::Finish { .. } => true,
+            Self::ReasoningEncrypted { data, .. } => !data.is_empty(),
+            Self::ToolStart { .. } | Self::Image { .. } | Self::Audio | Self::Native | Self::Finish { .. } => true,
             Self::Start { .. }
             | Self::ReasoningSignature { .. }
             | Self::Usage(_)
@@ -135,7 +139,7 @@ impl StreamEvent<'_> {
             Self::Text { text, .. } | Self::Reasoning { text, .. } | Self::Refusal { text, .. } => text.escaped().len(),
             Self::ToolArguments { fragment, .. } => fragment.escaped().len(),
             Self::ToolStart { name, .. } => name.len(),
-            Self::Image { .. } | Self::Audio | Self::ReasoningEncrypted { .. } | Self::Finish { .. } => usize::MAX,
+            Self::Image { .. } | Self::Audio | Self::Native | Self::ReasoningEncrypted { .. } | Self::Finish { .. } => usize::MAX,
             Self::Start { .. }
             | Self::ReasoningSignature { .. }
             | Self::Usage(_)

@@ -194,6 +194,7 @@ impl Reader {
             "tool_use" => self.call_start(block, report),
             _ => {
                 report(lost(format!("content[{index}]")));
+                report(StreamEvent::Native);
                 Kind::Lost
             }
         };
@@ -224,7 +225,7 @@ impl Reader {
         let Some(open) = self.open.iter_mut().find(|open| open.index == index) else { return };
         let piece = |raw: Option<&'a RawValue>| raw.and_then(|raw| Literal::raw(raw.get())).filter(|piece| !piece.is_empty());
         match (delta.kind.as_ref(), &mut open.kind) {
-            (_, Kind::Lost) => {}
+            (_, Kind::Lost) => report(StreamEvent::Native),
             ("text_delta", _) => {
                 if let Some(text) = piece(delta.text) {
                     report(StreamEvent::Text { choice: CHOICE, text });

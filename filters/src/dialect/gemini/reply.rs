@@ -63,7 +63,7 @@ fn collect<'a>(reply: &mut Reply<'a>, choices: &mut Choices<'a>, event: StreamEv
         StreamEvent::Lost(loss) => reply.losses.push(loss),
         StreamEvent::Failed(fault) => return Some(fault),
         // This dialect has none of these.
-        StreamEvent::Refusal { .. } | StreamEvent::Audio | StreamEvent::Ping | StreamEvent::Done => {}
+        StreamEvent::Refusal { .. } | StreamEvent::Audio | StreamEvent::Native | StreamEvent::Ping | StreamEvent::Done => {}
     }
     None
 }

@@ -58,7 +58,7 @@ impl StreamWriter for MessageWriter {
             StreamEvent::Usage(usage) => self.usage.merge(*usage),
             StreamEvent::Lost(loss) => self.losses.at(loss.kind, loss.path.clone()),
             StreamEvent::Ping if self.started => ping(out),
-            StreamEvent::Ping | StreamEvent::Failed(_) | StreamEvent::Done => {}
+            StreamEvent::Ping | StreamEvent::Native | StreamEvent::Failed(_) | StreamEvent::Done => {}
             StreamEvent::Finish { reason, .. } => {
                 self.end_calls(out);
                 self.finish = Some(*reason);
@@ -324,6 +324,7 @@ fn choice_of(event: &StreamEvent<'_>) -> Option<u32> {
         | StreamEvent::Finish { choice, .. } => Some(*choice),
         StreamEvent::Start { .. }
         | StreamEvent::Audio
+        | StreamEvent::Native
         | StreamEvent::Usage(_)
         | StreamEvent::Ping
         | StreamEvent::Failed(_)

@@ -45,7 +45,7 @@ impl StreamWriter for ChunkWriter {
             StreamEvent::Usage(usage) => self.usage.get_or_insert_default().merge(*usage),
             StreamEvent::Lost(loss) => self.losses.at(loss.kind, loss.path.clone()),
             StreamEvent::Ping => out.extend_from_slice(b": ping\n\n"),
-            StreamEvent::Audio | StreamEvent::Failed(_) | StreamEvent::Done => {}
+            StreamEvent::Audio | StreamEvent::Native | StreamEvent::Failed(_) | StreamEvent::Done => {}
             StreamEvent::Finish { choice, reason } => {
                 self.begin(*choice, out);
                 self.chunk(*choice, "", Some(reason_word(*reason, self.context.legacy_functions)), out);

@@ -126,8 +126,9 @@ impl Reader {
                     self.done(arguments_of(index), event.whole(), |fragment| argued(call, fragment), report);
                 }
             }
-            // The drafts of an image, the steps of a tool of the provider's own, parts that only announce: the item, once it is done,
-            // says it all.
+            // The drafts of an image, the steps of a tool of the provider's own: the item, once it is done, says it all.
+            _ if kind.contains("_call") => report(StreamEvent::Native),
+            // Parts that only announce.
             _ => {}
         }
     }

@@ -66,7 +66,7 @@ impl StreamWriter for EventWriter {
             StreamEvent::Lost(loss) => self.losses.at(loss.kind, loss.path.clone()),
             StreamEvent::Ping => out.extend_from_slice(b": ping\n\n"),
             StreamEvent::Audio => self.losses.at(LossKind::Dropped, "choices[0].delta.audio"),
-            StreamEvent::Failed(_) | StreamEvent::Done => {}
+            StreamEvent::Native | StreamEvent::Failed(_) | StreamEvent::Done => {}
             StreamEvent::Finish { reason, .. } => {
                 self.begin(out);
                 self.finish = Some(*reason);

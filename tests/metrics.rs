@@ -102,6 +102,31 @@ async fn every_metric_of_the_reference_is_told() {
 }
 
 #[tokio::test]
+async fn a_failed_attempt_is_counted_while_the_stream_after_it_hangs() {
+    let (openai, anthropic, gemini) = (Provider::start().await, Provider::start().await, Provider::start().await);
+    let gateway = Gateway::start(Config::three(&openai, &anthropic, &gemini).top(LABELS)).await;
+    openai.always(reply::status(529));
+    anthropic.script([reply::ending(native::anthropic_opening().into_iter().chain([native::anthropic_text("x")]), reply::End::Stall)]);
+    let body = with(ask_stream("openai/gpt-4o"), json!({"fallbacks": [CLAUDE]}));
+    let mut stream = gateway.stream_with(&[("x-request-id", "walk-0"), TEAM], &body).await;
+    stream.event().await;
+    let attempts = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| line.starts_with("heliostat_attempts_total"));
+        lines.map(str::to_owned).collect()
+    };
+    // It is still under way, and has not answered yet.
+    let text = metrics(&gateway).await;
+    let [failed] = &attempts(&text)[..] else { panic!("{text}") };
+    assert!(failed.contains(r#"outcome="overloaded",provider="openai",x_team="vision"} 1"#), "{failed}");
+    assert!(text.contains("heliostat_streams_open 1") && !text.contains("heliostat_requests_total{"), "{text}");
+    // Each is counted once.
+    stream.leave();
+    gateway.access("walk-0").await;
+    let counted = attempts(&metrics(&gateway).await);
+    assert!(counted.len() == 2 && counted.iter().all(|line| line.ends_with(" 1")), "{counted:?}");
+}
+
+#[tokio::test]
 async fn a_scraper_gets_the_format_that_it_asks_for() {
     let openai = Provider::start().await;
     openai.always(reply::json(native::openai("ok")));

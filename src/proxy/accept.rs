@@ -1,4 +1,6 @@
-//! The head of a request: its id, its bounds, who sends it.
+//! The head of a request: its id, its labels, its bounds, who sends it.
+
+use std::sync::Arc;
 
 use heliostat_filters::dialect::{Dialect, Gemini};
 use http::{HeaderMap, HeaderName, header};
@@ -7,8 +9,10 @@ use pingora_proxy::Session;
 
 use super::passthrough::decoded;
 use super::problem::Problem;
+use super::redact;
 use crate::config::{Limits, Snapshot};
 use crate::listen::head;
+use crate::telemetry::event::Labels;
 
 /// Headers a client may carry its key in, with the scheme before it.
 static KEY_HEADERS: [(HeaderName, &str); 4] = [
@@ -19,6 +23,8 @@ static KEY_HEADERS: [(HeaderName, &str); 4] = [
 ];
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What a header may say as a label, in bytes.
+const LABEL_BYTES: usize = 128;
 
 /// Checks the raw head of an HTTP/1 request. HTTP/2 has one way to say a thing, and its library checks that.
 ///
@@ -103,6 +109,13 @@ pub fn request_id(headers: &HeaderMap) -> String {
         Some(id) => id.to_owned(),
         None => new_request_id(),
     }
+}
+
+/// What the headers with these names say, as labels of everything that is told of the request.
+#[must_use]
+pub fn labels(names: Arc<[Box<str>]>, headers: &HeaderMap) -> Labels {
+    let said = |name: &str| Some(redact::cut(headers.get(name)?.to_str().ok()?.trim(), LABEL_BYTES).into());
+    Labels { values: names.iter().map(|name| said(name)).collect(), names }
 }
 
 /// A new id.

@@ -16,7 +16,8 @@ use crate::config::{Barred, Candidate};
 use crate::drain::InFlight;
 use crate::live::Live;
 use crate::memory::Reservation;
-use crate::telemetry::event::{AttemptRecord, AttributeValue, Stage, StageKind, Waits};
+use crate::telemetry::Telemetry;
+use crate::telemetry::event::{AttemptRecord, AttributeValue, Labels, Stage, StageKind, Waits};
 use crate::telemetry::trace::Trace;
 
 /// One request, from its head to its log line.
@@ -94,8 +95,12 @@ pub struct Outcome {
     pub asked_model: String,
     /// Whether a stream was asked for.
     pub stream: bool,
+    /// What the operator's headers said.
+    pub labels: Labels,
     /// Every attempt, in order.
     pub attempts: Vec<AttemptRecord>,
+    /// So many of them have been counted.
+    pub counted: usize,
     /// Which candidate answered: provider and model.
     pub served_by: Option<(String, String)>,
     /// The status the client got.
@@ -142,6 +147,16 @@ const NOTED: Duration = Duration::from_millis(1);
 const STAGES: usize = 64;
 
 impl Outcome {
+    /// Notes how an attempt went. One that failed is counted at once: what comes after it may take long.
+    pub fn attempted(&mut self, attempt: AttemptRecord, telemetry: &Telemetry) {
+        let failed = attempt.outcome != "ok";
+        self.attempts.push(attempt);
+        if failed {
+            telemetry.attempts(&self.attempts, self.counted, &self.labels);
+            self.counted = self.attempts.len();
+        }
+    }
+
     /// Takes what a reply says of itself.
     pub fn hear(&mut self, said: Said) {
         self.usage = said.usage;

@@ -1,6 +1,5 @@
 //! The end of a request: told once, on every path.
 
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use pingora_proxy::Session;
@@ -8,12 +7,10 @@ use pingora_proxy::Session;
 use super::Gateway;
 use super::context::Context;
 use super::{attributes, propagate, redact};
-use crate::telemetry::event::{self, Labels, RequestRecord};
+use crate::telemetry::event::{self, RequestRecord};
 
 /// The status of a request whose client left before one was sent (nginx's convention).
 const CLIENT_GONE: u16 = 499;
-/// What a header may say as a label, in bytes.
-const LABEL_BYTES: usize = 128;
 
 /// Reports a finished request. Health checks are not requests.
 pub fn report(gateway: &Gateway, session: &Session, error: Option<&pingora::Error>, context: &mut Context) {
@@ -24,11 +21,11 @@ pub fn report(gateway: &Gateway, session: &Session, error: Option<&pingora::Erro
     if let Some(why) = context.outcome.error_log.as_deref().or(error.map(|_| "the connection to the client broke")) {
         log::info!("{} ended with {status}: {}", context.request_id, gateway.telemetry.clean(&redact::line(why)));
     }
-    gateway.telemetry.request(record(gateway, session, error, context, status));
+    gateway.telemetry.request(record(session, error, context, status));
 }
 
 /// Moves what happened out of the context: nothing comes after this.
-fn record(gateway: &Gateway, session: &Session, error: Option<&pingora::Error>, context: &mut Context, status: u16) -> RequestRecord {
+fn record(session: &Session, error: Option<&pingora::Error>, context: &mut Context, status: u16) -> RequestRecord {
     let ended = Instant::now();
     let how = how_it_ended(context, status, error);
     let headers = &session.req_header().headers;
@@ -45,7 +42,7 @@ fn record(gateway: &Gateway, session: &Session, error: Option<&pingora::Error>, 
         trace_state: propagate::state(headers, context.trace),
         client: context.client.take(),
         client_address: session.client_addr().and_then(|address| Some(address.as_inet()?.ip().to_canonical())),
-        labels: labels(gateway.telemetry.labels(), headers),
+        labels: outcome.labels,
         dialect: context.dialect.name(),
         endpoint: context.endpoint,
         asked_model: outcome.asked_model,
@@ -54,6 +51,7 @@ fn record(gateway: &Gateway, session: &Session, error: Option<&pingora::Error>, 
         outcome: how,
         error_code: outcome.error_code,
         attempts: outcome.attempts,
+        counted: outcome.counted,
         upstream_request_id: outcome.upstream_request_id,
         usage: outcome.usage,
         response_model: outcome.response_model,
@@ -69,11 +67,6 @@ fn record(gateway: &Gateway, session: &Session, error: Option<&pingora::Error>, 
         stages: outcome.stages,
         attributes: outcome.attributes,
     }
-}
-
-fn labels(names: Arc<[Box<str>]>, headers: &http::HeaderMap) -> Labels {
-    let said = |name: &str| Some(redact::cut(headers.get(name)?.to_str().ok()?.trim(), LABEL_BYTES).into());
-    Labels { values: names.iter().map(|name| said(name)).collect(), names }
 }
 
 fn how_it_ended(context: &Context, status: u16, error: Option<&pingora::Error>) -> event::Outcome {

@@ -113,6 +113,7 @@ impl ProxyHttp for Gateway {
         let headers = &session.req_header().headers;
         context.request_id = accept::request_id(headers);
         context.trace = propagate::trace(headers, &context.live.snapshot.observability);
+        context.outcome.labels = accept::labels(self.telemetry.labels(), headers);
         let client = session.as_downstream_mut();
         client.set_write_timeout(Some(CLIENT_WRITE));
         client.set_pipelining_enabled(true);

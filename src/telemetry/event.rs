@@ -51,6 +51,8 @@ pub struct RequestRecord {
     pub error_code: Option<String>,
     /// Every attempt and every skipped candidate, in order. The last one that is no skip is the one that answered, if any did.
     pub attempts: Vec<AttemptRecord>,
+    /// So many of them, the first ones, were counted while the request went on.
+    pub counted: usize,
     /// The provider's own id of the request it answered.
     pub upstream_request_id: Option<String>,
     /// Tokens, as far as the provider said.
@@ -281,6 +283,7 @@ impl RequestRecord {
             outcome: Outcome::Refused,
             error_code: Some(code.to_owned()),
             attempts: Vec::new(),
+            counted: 0,
             upstream_request_id: None,
             usage: Usage::default(),
             prompt: None,

@@ -1,6 +1,6 @@
 //! What happened, told once: the proxy reports typed records, and sinks turn them into metrics, log lines and spans.
 //!
-//! Metrics are counted where the request ends. Any other sink (the log, the spans, the metrics' examples) has a thread of its own and a
+//! Metrics are counted where the request ends, and a failed attempt where it does. Any other sink (the log, the spans, the metrics' examples) has a thread of its own and a
 //! bounded queue before it: nothing here ever blocks a request.
 
 mod access_log;
@@ -21,7 +21,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use prometheus::IntGauge;
 
-use self::event::{CredentialStanding, QueueStanding, RequestRecord};
+use self::event::{AttemptRecord, CredentialStanding, Labels, QueueStanding, RequestRecord};
 pub use self::metrics::Format;
 use self::metrics::{Metrics, exemplars};
 pub use self::queue::Message;
@@ -144,6 +144,11 @@ impl Telemetry {
         let open = self.metrics.streams_open().clone();
         open.inc();
         StreamOpen(open)
+    }
+
+    /// Attempts of a request that goes on; those before `from` have been counted.
+    pub fn attempts(&self, attempts: &[AttemptRecord], from: usize, labels: &Labels) {
+        self.metrics.attempts(attempts, from, labels);
     }
 
     /// A request ended, in whatever way. Runs once for each.

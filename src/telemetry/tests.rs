@@ -79,6 +79,7 @@ pub(super) fn record() -> RequestRecord {
         outcome: Outcome::Ok,
         error_code: None,
         attempts: attempts(started),
+        counted: 0,
         upstream_request_id: None,
         usage: Usage { prompt_tokens: Some(1_100), completion_tokens: Some(20), ..Usage::default() },
         prompt: None,

@@ -52,7 +52,7 @@ impl Failover<'_> {
             times: mark.times,
             settled: Instant::now(),
         };
-        context.outcome.attempts.push(record);
+        context.outcome.attempted(record, &self.gateway.telemetry);
     }
 }
 

@@ -215,7 +215,7 @@ impl Keys {
         let Mark { status, outcome, blame } = mark;
         let (times, settled) = (current.times, Instant::now());
         let record = AttemptRecord { provider, model, credential, dialect, status, outcome, skipped: None, blame, times, settled };
-        books.outcome.attempts.push(record);
+        books.outcome.attempted(record, books.telemetry);
     }
 
     fn used(&self, credential: usize) -> Used<'_> {

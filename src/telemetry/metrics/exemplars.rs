@@ -222,7 +222,7 @@ impl Noting {
             (self.of, self.tables) = (requests.version(), Tables::default());
         }
         let example = Arc::new(Example::of(record, self.traces.load().as_ref().map(|traces| &traces.sampling)));
-        Telling { bounds: &requests.bounds, families: &requests.examples, origin: &example }.request(&mut self.tables, record);
+        Telling { bounds: &requests.bounds, families: &requests.examples, origin: &example }.request(&mut self.tables, record, 0);
     }
 }
 

@@ -72,7 +72,7 @@ families! {
         retries: K::Counters = counters("heliostat_retries_total", &["provider", "model", "reason"],
             "Attempts that followed a failed one at the same candidate; `reason` is that one's verdict"),
         attempts: K::Counters = counters("heliostat_attempts_total", &["provider", "model", "credential", "outcome"],
-            "Attempts and skipped candidates, by verdict"),
+            "Attempts and skipped candidates, by verdict; a failed one as soon as it failed"),
         stages: K::Histograms = histograms("heliostat_upstream_stage_seconds", &["provider", "model", "stage"],
             "Stages of attempts: `connect` (with the wait for a token), `header`, `first_content`, `body`", STAGE),
         gen_duration: K::Histograms = histograms("gen_ai_server_request_duration", GEN_AI_ERROR,

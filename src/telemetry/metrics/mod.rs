@@ -33,7 +33,7 @@ use self::families::{Families, Standing};
 pub use self::format::Format;
 use self::known::KnownModels;
 use self::told::{Bounds, Tables, Telling};
-use super::event::{BreakerStanding, CredentialStanding, QueueStanding, RequestRecord};
+use super::event::{AttemptRecord, BreakerStanding, CredentialStanding, Labels, QueueStanding, RequestRecord};
 use crate::config::MetricAliases;
 
 /// All metrics.
@@ -86,15 +86,15 @@ impl Requests {
         (self.id, self.bounds.known.generation())
     }
 
-    /// Counts a request with its attempts.
-    fn count(&self, record: &RequestRecord) {
+    /// Counts by the series that this thread has found.
+    fn count(&self, count: impl FnOnce(&Telling<'_, Counted>, &mut Tables<Counted>)) {
         let counted = FOUND.try_with(|found| {
             let Ok(mut found) = found.try_borrow_mut() else { return };
             let of = self.version();
             if found.of != of {
                 *found = Found { of, ..Found::default() };
             }
-            Telling { bounds: &self.bounds, families: &self.families, origin: &() }.request(&mut found.tables, record);
+            count(&Telling { bounds: &self.bounds, families: &self.families, origin: &() }, &mut found.tables);
         });
         // A thread that ends has no table any more: nothing runs there that could end a request.
         let _ = counted;
@@ -138,9 +138,14 @@ impl Metrics {
         self.requests.clone()
     }
 
-    /// Counts a request with its attempts.
+    /// Counts a request, with those of its attempts that were not counted before.
     pub(super) fn request(&self, record: &RequestRecord) {
-        self.requests.load().count(record);
+        self.requests.load().count(|telling, tables| telling.request(tables, record, record.counted));
+    }
+
+    /// Counts the attempts from one on, of a request that goes on.
+    pub(super) fn attempts(&self, attempts: &[AttemptRecord], from: usize, labels: &Labels) {
+        self.requests.load().count(|telling, tables| telling.failed(tables, attempts, from, labels));
     }
 
     /// Makes a model known: it has a label of its own from now on, also where it fails.

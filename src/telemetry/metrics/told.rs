@@ -2,6 +2,7 @@
 //! thread that counts ([`table`](super::table), [`lane`](super::lane)); from then on there are only atomic additions.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::bounded::{Bounded, LabelSets};
 use super::families::Families;
@@ -65,8 +66,8 @@ impl Bounds {
 }
 
 impl<K: Keep> Telling<'_, K> {
-    /// A request with its attempts.
-    pub(super) fn request(&self, tables: &mut Tables<K>, record: &RequestRecord) {
+    /// A request, with its attempts from one on.
+    pub(super) fn request(&self, tables: &mut Tables<K>, record: &RequestRecord, from: usize) {
         let mut said = [""; LABELS_MAX];
         let said = said_of(&record.labels, self.bounds.operators.names(), &mut said);
         let served = record.served();
@@ -94,23 +95,30 @@ impl<K: Keep> Telling<'_, K> {
             RequestLane::new(self.families, values)
         };
         keyed(parts, said, |key| tables.requests.row(key, lane).count(self.families, record, self.origin));
-        self.attempts(tables, record, said);
+        self.attempts(tables, &record.attempts, from, Some(record.ended), said);
         self.fallback(tables, record, said);
         self.losses(tables, record, provider, said);
     }
 
-    fn attempts(&self, tables: &mut Tables<K>, record: &RequestRecord, said: &[&str]) {
-        let mut before: Option<&AttemptRecord> = None;
-        for (position, attempt) in record.attempts.iter().enumerate() {
+    /// Attempts from one on, of a request that goes on.
+    pub(super) fn failed(&self, tables: &mut Tables<K>, attempts: &[AttemptRecord], from: usize, labels: &Labels) {
+        let mut said = [""; LABELS_MAX];
+        self.attempts(tables, attempts, from, None, said_of(labels, self.bounds.operators.names(), &mut said));
+    }
+
+    /// Attempts from one on. If the last gave the answer, it was through when the request `ended`.
+    fn attempts(&self, tables: &mut Tables<K>, attempts: &[AttemptRecord], from: usize, ended: Option<Instant>, said: &[&str]) {
+        let tried = |attempt: &&AttemptRecord| attempt.skipped.is_none();
+        let mut before = attempts.iter().take(from).rfind(tried);
+        for (position, attempt) in attempts.iter().enumerate().skip(from) {
             let parts = [&*attempt.provider, &*attempt.model, &*attempt.credential, attempt.outcome];
             let lane = || {
                 let model = self.bounds.model(&attempt.provider, &attempt.model, answered(attempt));
                 AttemptLane::new(self.families, attempt, model, self.bounds.operators.of(said))
             };
-            let last = position + 1 == record.attempts.len();
-            let ended = (last && attempt.outcome == "ok").then_some(record.ended);
+            let ended = ended.filter(|_| position + 1 == attempts.len() && attempt.outcome == "ok");
             keyed(parts, said, |key| tables.attempts.row(key, lane).count(self.families, attempt, ended, self.origin));
-            if attempt.skipped.is_some() {
+            if !tried(&attempt) {
                 continue;
             }
             if let Some(failed) = before.filter(|before| (&before.provider, &before.model) == (&attempt.provider, &attempt.model)) {

@@ -66,7 +66,7 @@ impl StreamWriter for EventWriter {
             StreamEvent::Lost(loss) => self.losses.at(loss.kind, loss.path.clone()),
             StreamEvent::Ping => out.push(b'\n'),
             StreamEvent::Audio => self.losses.at(LossKind::Dropped, "audio"),
-            StreamEvent::Failed(_) | StreamEvent::Done => {}
+            StreamEvent::Native | StreamEvent::Failed(_) | StreamEvent::Done => {}
             StreamEvent::Finish { choice, reason } => {
                 if let Some(begun) = self.begun(*choice) {
                     begun.finish = begun.finish.or(Some(*reason));

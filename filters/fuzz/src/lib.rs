@@ -1,13 +1,19 @@
 //! What the fuzz targets share: readings of JSON to compare with, candidates to translate for, a bound on what comes out.
 
 use bytes::Bytes;
-use heliostat_filters::chat::ReplyContext;
-use heliostat_filters::dialect::{DIALECTS, Dialect, Names, Surface};
+use heliostat_filters::chat::{ReplyContext, StreamEvent, StreamReader, StreamWriter};
+use heliostat_filters::dialect::{Address, Client, DIALECTS, Dialect, Names, Surface, Target};
+use heliostat_filters::fault::Fault;
+use heliostat_filters::image::Fetched;
 use heliostat_filters::json::{Document, ScanError, ScanLimits, Shape};
+use heliostat_filters::sse::{Event, Splitter};
 use serde::Deserialize as _;
 use serde_json::Value;
 
 pub use serde_json;
+
+/// The longest event.
+const LIMIT_BYTES: usize = 1 << 20;
 
 /// Models of each generation whose translations differ, for any dialect: a name that a dialect does not know is a model like others.
 pub const MODELS: &[&str] =
@@ -81,4 +87,63 @@ pub fn pieces<'d>(sizes: &'d [u8], mut data: &'d [u8]) -> impl Iterator<Item = &
         data = rest;
         (!piece.is_empty()).then_some(piece)
     })
+}
+
+/// Reads a client's request as the gateway does, and writes it for each dialect.
+///
+/// # Panics
+/// If what is written is no JSON object, or much more than what was read.
+pub fn request(client: &dyn Client, address: &Address, data: &[u8]) {
+    let Ok(document) = scan(data, client.shape()) else { return };
+    let _ = (client.peek(&document, address), client.images(&document), client.links(&document), client.files(&document));
+    let Ok(request) = client.read(&document, address) else { return };
+    for dialect in dialects() {
+        for surface in &surfaces() {
+            for model in MODELS {
+                let target = Target { model, surface, fetched: Fetched::NONE };
+                assert!(written(&client.rewrite(&document, &target).join()).is_object());
+                let Ok(translated) = dialect.chat_request(&request, &target) else { continue };
+                let body = translated.body.join();
+                assert_eq!(translated.body.len_bytes, body.len());
+                assert!(written(&body).is_object());
+                bounded(body.len(), data.len());
+            }
+        }
+    }
+}
+
+/// Reads and writes as the gateway does: the first failure or end mark is the last thing written.
+pub fn translate<'d>(
+    client: &dyn Client,
+    reader: &mut dyn StreamReader,
+    options: u8,
+    mut pieces: impl Iterator<Item = &'d [u8]>,
+) -> Vec<u8> {
+    let mut writer = client.stream_writer(context(options));
+    let (mut splitter, mut out, mut ended) = (Splitter::new(LIMIT_BYTES), Vec::new(), false);
+    let mut take = |event: StreamEvent<'_>| {
+        if !ended {
+            ended = write(writer.as_mut(), &event, &mut out);
+        }
+    };
+    let each = &mut |event: Event<'_>| reader.read(event, &mut take);
+    let split = pieces.try_for_each(|piece| splitter.push(&Bytes::copy_from_slice(piece), each));
+    let split = split.and_then(|()| splitter.end(each));
+    reader.end(&mut take);
+    if !ended && reader.is_complete() && split.is_ok() {
+        writer.finish(&mut out);
+    } else if !ended {
+        writer.fail(&Fault::new(502, None, "cut"), &mut out);
+    }
+    out
+}
+
+/// Whether it was the last.
+fn write(writer: &mut dyn StreamWriter, event: &StreamEvent<'_>, out: &mut Vec<u8>) -> bool {
+    match event {
+        StreamEvent::Failed(fault) => writer.fail(fault, out),
+        StreamEvent::Done => writer.finish(out),
+        event => writer.write(event, out),
+    }
+    matches!(event, StreamEvent::Failed(_) | StreamEvent::Done)
 }

@@ -285,11 +285,13 @@ async fn another_vendors_thoughts_go_on_there_and_never_reach_google() {
     let told = data_of(&three.stream(CLAUDE, "?alt=sse").await.rest().await);
     let parts: Vec<_> =
         told.iter().flat_map(|event| event["candidates"][0]["content"]["parts"].as_array().cloned().unwrap_or_default()).collect();
-    let next = with(
-        next,
-        json!({"contents": [hello()["contents"][0], {"role": "model", "parts": parts}, {"role": "user", "parts": [{"text": "Go on."}]}]}),
-    );
-    assert_eq!(three.claude(&next).await["messages"][1]["content"][0], signed);
+    // As one content, or in as many as there were events.
+    let pieces: Vec<_> = parts.iter().map(|part| json!({"role": "model", "parts": [part]})).collect();
+    for turn in [vec![json!({"role": "model", "parts": parts})], pieces] {
+        let contents = [vec![hello()["contents"][0].clone()], turn, vec![json!({"role": "user", "parts": [{"text": "Go on."}]})]].concat();
+        let sent = three.claude(&with(next.clone(), json!({"contents": contents}))).await;
+        assert_eq!((&sent["messages"][1]["content"][0], sent["messages"].as_array().unwrap().len()), (&signed, 3), "{sent}");
+    }
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ pub(super) fn read(contents: Option<&Value>, asked: &mut Asked) -> Result<(), Re
     let contents = contents.and_then(Value::as_array).filter(|contents| !contents.is_empty());
     let contents = contents.ok_or_else(|| violation("contents", "contents is not specified"))?;
     asked.turns = contents.len();
-    let mut before = Turn::default();
+    let (mut before, mut said_by) = (Turn::default(), "");
     for (index, content) in contents.iter().enumerate() {
         let role = role(content)?;
         if index == 0 && role == "model" {
@@ -51,8 +51,14 @@ pub(super) fn read(contents: Option<&Value>, asked: &mut Asked) -> Result<(), Re
         }
         asked.results.clear();
         let turn = parts(&format!("contents[{index}]"), role, content, asked)?;
-        follow(&before, &turn)?;
-        before = turn;
+        if role == "model" && said_by == role {
+            // The model's turn goes on: a streamed one is replayed in its pieces.
+            before.calls += turn.calls;
+        } else {
+            follow(&before, &turn)?;
+            before = turn;
+        }
+        said_by = role;
     }
     if before.calls > 0 { Err(uneven()) } else { Ok(()) }
 }

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createAnthropic } from "@ai-sdk/anthropic";
+import { createGoogleGenerativeAI } from "@ai-sdk/google";
 import { createOpenAI } from "@ai-sdk/openai";
 import { generateText, Output, stepCountIs, streamText, tool } from "ai";
 
@@ -10,12 +11,14 @@ import { GATEWAY, MODELS, PNG, PNG_SHA256, QUESTION, RAIN, Verdict, WEATHER } fr
 
 const openai = createOpenAI({ baseURL: `${GATEWAY}/v1`, apiKey: "unused" });
 const anthropic = createAnthropic({ baseURL: `${GATEWAY}/v1`, apiKey: "unused" });
+const google = createGoogleGenerativeAI({ baseURL: `${GATEWAY}/v1beta`, apiKey: "unused" });
 
 /** Every client API of the SDK. */
 const APIS = {
   "chat completions": (model) => openai.chat(model),
   responses: (model) => openai.responses(model),
   messages: (model) => anthropic(model),
+  generateContent: (model) => google(model),
 };
 
 for (const [api, language] of Object.entries(APIS)) {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `/v1beta/models/{model}:{method}`, also `v1`, `v1alpha` | AI Studio |
 //! | `/v1beta/tunedModels/{model}:{method}` | AI Studio |
+//! | `/v1beta/{provider}/{model}:{method}` | some clients, of a model whose name holds a slash |
 //! | `/v1/projects/{p}/locations/{l}/publishers/{publisher}/models/{model}:{method}`, also `v1beta1` | Vertex |
 //! | `/v1/publishers/{publisher}/models/{model}:{method}` | Vertex with an API key |
 //!
@@ -36,16 +37,19 @@ pub(super) fn read(path: &str, query: &str) -> Option<(Kind, Address)> {
 /// The model that a resource's name stands for.
 fn model(resource: &str) -> Option<String> {
     let (version, rest) = resource.split_once('/')?;
-    let resource = if is_version(version) { rest } else { resource };
+    let versioned = is_version(version);
+    let resource = if versioned { rest } else { resource };
+    // A name by itself; of a project other things than models may answer.
+    let is_name = versioned && resource.contains('/') && !resource.starts_with("projects/");
     let resource = below(resource, "projects").and_then(|rest| below(rest, "locations")).unwrap_or(resource);
     if let Some((publisher, model)) = resource.strip_prefix("publishers/").and_then(|rest| rest.split_once("/models/")) {
         let (publisher, model) = (decoded(publisher)?, decoded(model)?);
         return Some(if publisher == "google" { model } else { format!("{publisher}/{model}") });
     }
-    if resource.starts_with("tunedModels/") {
-        return decoded(resource);
-    }
-    let model = decoded(resource.strip_prefix("models/")?)?;
+    let Some(model) = resource.strip_prefix("models/") else {
+        return if is_name { decoded(resource) } else { None };
+    };
+    let model = decoded(model)?;
     Some(model.strip_prefix("models/").map_or(model.clone(), str::to_owned))
 }
 
@@ -86,6 +90,7 @@ mod tests {
             ("/v1/models/models%2Fgemini-2.5-pro:generateContent", "gemini-2.5-pro"),
             ("/models/ollama/llama3:8b:generateContent", "ollama/llama3:8b"),
             ("/v1beta/tunedModels/mine:generateContent", "tunedModels/mine"),
+            ("/v1beta/openai/gpt-4o:generateContent", "openai/gpt-4o"),
             ("/v1beta1/projects/p/locations/global/publishers/google/models/gemini-3-pro:generateContent", "gemini-3-pro"),
             ("/v1/projects/p/locations/l/publishers/anthropic/models/claude-x:generateContent", "anthropic/claude-x"),
             ("/v1/publishers/google/models/gemini-3-pro:generateContent", "gemini-3-pro"),
@@ -106,7 +111,9 @@ mod tests {
             "/v1beta/models/:generateContent",
             "/v1beta/models/%ff:generateContent",
             "/v1/projects/p/locations/l/publishers/anthropic/models/claude-x:rawPredict",
-            "/v1beta/files/x:generateContent",
+            "/v1beta/x:generateContent",
+            "/v1/projects/p/locations/l/endpoints/1:generateContent",
+            "/gemini/v1beta/models/x:generateContent",
             ":generateContent",
         ];
         for path in others {

@@ -2,7 +2,7 @@
 //! Within a model's turn the pivot tells thoughts, text and calls apart, each in its order.
 //!
 //! Google's calls need no ids: those without get one that is the same each time, and a response without one is that of the first call
-//! of its function which still waits.
+//! of its function which still waits. Contents of the model in a row are one turn: a streamed one is replayed in its pieces.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -25,6 +25,7 @@ pub(super) fn read(root: View<'_>) -> Result<Vec<Message<'_>>, Refusal> {
     for content in key::elements(root, "contents") {
         turns.content(field::expect(content, Kind::Object)?)?;
     }
+    turns.close();
     if turns.messages.len() == before {
         return Err(Refusal::client("contents", "contents is not specified").with_code("missing_required_parameter"));
     }
@@ -35,6 +36,8 @@ pub(super) fn read(root: View<'_>) -> Result<Vec<Message<'_>>, Refusal> {
 #[derive(Default)]
 struct Turns<'a> {
     messages: Vec<Message<'a>>,
+    /// The model's turn that may go on.
+    open: Option<(Message<'a>, Thoughts<'a>)>,
     /// Calls so far.
     calls: usize,
     /// Those without a response: the function's name, and the id.
@@ -57,7 +60,10 @@ impl<'a> Turns<'a> {
         let role = key::string(view, "role")?;
         match role.and_then(View::text).as_deref() {
             Some("model") => self.model(view),
-            None | Some("user" | "function" | "") => self.user(view),
+            None | Some("user" | "function" | "") => {
+                self.close();
+                self.user(view)
+            }
             Some(_) => Err(field::unknown_value(role.unwrap_or(view), "'user' and 'model'")),
         }
     }
@@ -120,8 +126,9 @@ impl<'a> Turns<'a> {
     }
 
     fn model(&mut self, view: View<'a>) -> Result<(), Refusal> {
-        let mut message = Message { others: key::rest(view, &["role", "parts"]).collect(), ..blank(Role::Assistant, view) };
-        let mut thoughts = Thoughts::default();
+        let open = self.open.take();
+        let (mut message, mut thoughts) = open.unwrap_or_else(|| (blank(Role::Assistant, view), Thoughts::default()));
+        message.others.extend(key::rest(view, &["role", "parts"]));
         for each in key::elements(view, "parts") {
             let each = field::expect(each, Kind::Object)?;
             let signature = key::string(each, "thoughtSignature")?;
@@ -145,9 +152,15 @@ impl<'a> Turns<'a> {
                 message.others.push(each);
             }
         }
-        message.reasoning = thoughts.finish();
-        self.messages.push(message);
+        self.open = Some((message, thoughts));
         Ok(())
+    }
+
+    /// Ends the model's turn.
+    fn close(&mut self) {
+        if let Some((message, thoughts)) = self.open.take() {
+            self.messages.push(Message { reasoning: thoughts.finish(), ..message });
+        }
     }
 
     fn call(&mut self, view: View<'a>, signature: Option<View<'a>>) -> Result<ToolCall<'a>, Refusal> {

@@ -597,3 +597,46 @@ async fn while_another_candidate_is_left_an_attempt_gets_half_of_what_remains_an
     assert!((150..600).contains(&took[1]), "{took:?}");
     assert!(took[2] >= 50 && took.iter().sum::<u64>() < 2_600, "{took:?}");
 }
+
+#[tokio::test]
+async fn a_host_that_says_so_is_not_asked_again() {
+    let upstream = Provider::start().await;
+    let config = Config::new().provider("openai", &upstream).keys("openai", "[{ value: env.KEY_A }, { value: env.KEY_B }]");
+    for retry in ["", "network: { retry: { max_retries: 2, backoff_initial_ms: 1 } }"] {
+        let config = if retry.is_empty() { config.clone() } else { config.clone().line("openai", retry) };
+        let gateway = Gateway::start(config).await;
+        upstream.script([reply::status(500).header("x-should-retry", "false")]);
+        let reply = gateway.chat(&ask(GPT)).await;
+        assert_eq!((reply.expect(500).header("x-should-retry"), reply.attempts().len()), ("false", 1), "as the provider said it");
+        upstream.script([reply::status(429).header("x-should-retry", "false"), reply::json(native::openai("the other key"))]);
+        assert_eq!(gateway.chat(&ask(GPT)).await.expect(200).content(), "the other key", "a limit is the key's, not the host's");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_says_so_elsewhere_is_left_for_a_key_at_another_host_and_for_the_next_candidate() {
+    let keys = two_keys(|c| c).await;
+    keys.a.script([reply::status(500).header("x-should-retry", "false")]);
+    keys.b.script([reply::status(500).header("x-should-retry", "false")]);
+    keys.anthropic.script([claude_ok()]);
+    let reply = keys.gateway.chat(&with_fallback()).await;
+    assert_eq!((reply.expect(200).content().as_str(), reply.attempts().len()), ("from claude", 3));
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_to_be_tried_again_is_tried_elsewhere() {
+    for status in [400, 409] {
+        let three = three().await;
+        three.openai.script([reply::status(status).header("x-should-retry", "true")]);
+        three.anthropic.script([claude_ok()]);
+        assert_eq!(three.gateway.chat(&with_fallback()).await.expect(200).content(), "from claude", "{status}");
+        three.openai.script([reply::status(status).header("x-should-retry", "true")]);
+        let alone = three.gateway.chat(&ask(GPT)).await;
+        assert_eq!(alone.expect(status).header("x-should-retry"), "true", "alone, it is the client's to try again");
+    }
+    // What is too long, or against a policy, stays so.
+    let three = three().await;
+    let long = json!({"error": {"message": "too long", "type": "invalid_request_error", "param": null, "code": "context_length_exceeded"}});
+    three.openai.script([reply::status_json(400, long).header("x-should-retry", "true")]);
+    three.gateway.chat(&with_fallback()).await.expect(400);
+}

@@ -27,6 +27,7 @@ mod content_clock;
 mod context;
 mod demo;
 mod embeddings;
+mod empty_answer;
 mod failover;
 mod fakes;
 mod fixtures;

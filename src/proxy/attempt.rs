@@ -20,7 +20,7 @@ use crate::upstream::connect::ConnectError;
 use crate::upstream::connection::{Pieces, Sent};
 use crate::upstream::head::Head;
 use crate::upstream::pool::{Lease, Pool};
-use crate::upstream::verdict::{Outcome, Phase};
+use crate::upstream::verdict::{self, Outcome, Phase};
 
 /// A whole reply up to this length is held until it is known to be good; of a longer one only so much.
 const HOLD_BYTES: usize = 1 << 20;
@@ -48,6 +48,8 @@ pub struct Attempt<'a> {
     pub fresh: bool,
     /// Asks for another protocol (WebSocket), which only HTTP/1.1 can.
     pub upgrade: bool,
+    /// Somebody else is left to be asked: an answer that says nothing is not taken.
+    pub others: bool,
     /// Its clocks.
     pub clocks: AttemptClocks,
 }
@@ -251,7 +253,10 @@ impl Attempt<'_> {
         body.truncate(ERROR_BYTES);
         self.pool.give_back(lease);
         let body = body.freeze();
-        let fault = self.candidate.speech().dialect.fault(head.status, &body);
+        let mut fault = self.candidate.speech().dialect.fault(head.status, &body);
+        if verdict::is_transient(fault.kind, head.text("x-should-retry")) {
+            fault.kind = FaultKind::Server;
+        }
         let retry_after = super::headers::retry_after(&head, &fault);
         let (outcome, status) = (Outcome::Fault(fault.kind), Some(head.status));
         Ended::Failed(Box::new(Failure { outcome, fault, status, retry_after, answer: Some((head, body)) }))
@@ -280,6 +285,13 @@ impl Attempt<'_> {
             if let Some(fault) = pump.failure().filter(|_| !self.has_said_enough(&pump)) {
                 return Err(in_stream(fault.clone()));
             }
+            if !pump.seen.said && (ended || pump.has_said_all()) {
+                match pump.seen.content_at {
+                    None => return Err(in_stream(pump::truncated())),
+                    Some(_) if self.others => return Err(empty()),
+                    Some(_) => {}
+                }
+            }
             began = began.or(pump.seen.content_at);
         }
         Ok(Ready::Stream(Box::new(Streaming { head, lease, pump, held, ended })))
@@ -288,7 +300,8 @@ impl Attempt<'_> {
     /// Whether a stream may be committed: there is content, and where it must not be slow, enough of it.
     fn has_said_enough(&self, pump: &Pump) -> bool {
         let least = self.clocks.slow_stream.map_or(0, SlowStream::least_bytes);
-        pump.seen.content_at.is_some() && pump.seen.content_bytes as u64 >= least
+        let said = pump.seen.said || (pump.seen.content_at.is_some() && !self.others);
+        said && pump.seen.content_bytes as u64 >= least
     }
 
     /// How long a stream whose content began then may take to say enough, and what it is if it does not.
@@ -412,6 +425,11 @@ pub fn in_stream(fault: Fault) -> Ended {
     let outcome = Outcome::Fault(fault.kind);
     let (status, retry_after) = (Some(fault.status), fault.retry_after_ms.map(Duration::from_millis));
     Ended::Failed(Box::new(Failure { outcome, fault, status, retry_after, answer: None }))
+}
+
+/// An answer that is whole and says nothing.
+pub fn empty() -> Ended {
+    failed(Outcome::Empty, transport(502, FaultKind::Server, "The provider's answer says nothing.".to_owned(), "upstream_empty"))
 }
 
 /// No access token could be had for the credential.

@@ -38,6 +38,8 @@ pub struct Terms<'a> {
     pub same_dialect: bool,
     /// Whether the client asked for a stream.
     pub stream: bool,
+    /// Somebody else is left to be asked: an answer that says nothing is not taken.
+    pub others: bool,
     /// When the answer must be through.
     pub total: Instant,
     /// So much of a reply is captured.
@@ -59,10 +61,17 @@ pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
     }
     let dialect = terms.candidate.speech().dialect;
     if terms.same_dialect && terms.content_bytes.is_none() {
-        whole.said = said(&dialect.chat_glance(&whole.body, terms.names).map_err(attempt::in_stream)?);
+        let glance = dialect.chat_glance(&whole.body, terms.names).map_err(attempt::in_stream)?;
+        if glance.empty && terms.others {
+            return Err(attempt::empty());
+        }
+        whole.said = said(&glance);
         return Ok(Ready::Whole(whole));
     }
     let reply = dialect.chat_reply(&whole.body, terms.names).map_err(attempt::in_stream)?;
+    if terms.others && reply.is_empty() {
+        return Err(attempt::empty());
+    }
     let said = Said { reply: terms.content_bytes.map(|max| excerpt(&reply, max)), ..said(&reply.glance()) };
     if terms.same_dialect {
         drop(reply);

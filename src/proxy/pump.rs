@@ -27,6 +27,8 @@ pub const MODEL_CHARACTERS: usize = 256;
 pub struct Seen {
     /// When content last arrived; `None` before any.
     pub content_at: Option<Instant>,
+    /// There was more than the end of an answer.
+    pub said: bool,
     /// How much content there was, in bytes of JSON; where nothing is rewritten, only until the commit.
     pub content_bytes: usize,
     /// The upstream failed inside its 200.
@@ -120,7 +122,7 @@ impl Pump {
                     break;
                 }
             }
-            if untouched && !self.counts && !had_content && self.seen.content_at == Some(now) {
+            if untouched && !self.counts && !had_content && self.seen.said && self.seen.content_at == Some(now) {
                 // What came together with content needs no closer look.
                 self.quiet(true);
                 looked = false;
@@ -239,6 +241,7 @@ impl Seen {
     fn note(&mut self, event: &StreamEvent<'_>, now: Instant, secret: &Secret) {
         if event.is_content() {
             self.content_at = Some(now);
+            self.said |= event.says_something();
             self.content_bytes = self.content_bytes.saturating_add(event.content_bytes());
         }
         match event {

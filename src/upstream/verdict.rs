@@ -6,7 +6,7 @@
 //! | key | 429, 401, 402, 403, no access token | another key |
 //! | host | 5xx, refused, reset, DNS, TLS, timeouts, truncated or unreadable answers | a key at another host, the next candidate, another key |
 //! | model | 529 | the next candidate, another key |
-//! | missing | 404 | the next candidate |
+//! | missing | 404, a whole answer that says nothing | the next candidate |
 //! | request | 400, 409, 413, 422 | to the client |
 //! | stale connection | a pooled connection that died before any byte | the same key, once |
 
@@ -53,6 +53,9 @@ pub enum Outcome {
     Truncated,
     /// The answer could not be read.
     Malformed,
+    /// The answer was whole, ended by itself, and said nothing. Only while another candidate is left: else it is the answer. Any caller
+    /// can bring it about, so that it says nothing of the host.
+    Empty,
     /// No attempt was made.
     Skipped(Skip),
 }
@@ -106,7 +109,7 @@ pub enum Scope {
     Host,
     /// This model's at this provider: overloaded.
     Model,
-    /// The model, or its path, is not at this provider.
+    /// The model, or its path, is not at this provider; or what the model has to say.
     Missing,
     /// The request's: nobody else will take it.
     Request,
@@ -171,7 +174,7 @@ impl Outcome {
             Self::Reset { before_any_byte: true, reused: true } => Scope::StaleConnection,
             Self::Skipped(Skip::Overloaded) => Scope::Model,
             Self::Token | Self::Skipped(Skip::RateLimited | Skip::NoCredential) => Scope::Key,
-            Self::Skipped(Skip::Unfit | Skip::Policy) => Scope::Missing,
+            Self::Empty | Self::Skipped(Skip::Unfit | Skip::Policy) => Scope::Missing,
             Self::Connect | Self::Tls | Self::Dns | Self::Timeout(_) | Self::Reset { .. } => Scope::Host,
             Self::Truncated | Self::Malformed | Self::Skipped(Skip::Busy | Skip::RetryBudget) => Scope::Host,
         }
@@ -191,6 +194,7 @@ impl Outcome {
             Self::Reset { .. } => "reset",
             Self::Truncated => "truncated",
             Self::Malformed => "malformed",
+            Self::Empty => "empty",
             Self::Skipped(Skip::RateLimited) => "skipped_rate_limited",
             Self::Skipped(Skip::Overloaded) => "skipped_overloaded",
             Self::Skipped(Skip::NoCredential) => "skipped_no_credential",
@@ -315,6 +319,21 @@ pub fn next(outcome: Outcome, history: History, retry: Retry, left: Left) -> Ste
         Scope::Host | Scope::Model | Scope::StaleConnection if other_key && !left.candidates => Step::NextKey,
         Scope::Host | Scope::Model | Scope::StaleConnection => onward,
     }
+}
+
+/// What is left once a host has said that asking it again is of no use (`x-should-retry: false`): keys and candidates elsewhere.
+#[must_use]
+pub const fn elsewhere(retry: Retry, left: Left) -> (Retry, Left) {
+    let keys = KeysLeft { same_host: false, ..left.keys };
+    let max_retries = if keys.elsewhere { retry.max_retries } else { Some(0) };
+    (Retry { max_retries, ..retry }, Left { keys, ..left })
+}
+
+/// Whether a refused request may be taken all the same, by the provider's own word (`x-should-retry: true`), as after a lock that
+/// somebody else held.
+#[must_use]
+pub fn is_transient(kind: FaultKind, should_retry: Option<&str>) -> bool {
+    should_retry == Some("true") && matches!(kind, FaultKind::BadRequest | FaultKind::Conflict)
 }
 
 /// Whether a step asks again what has just failed, and so costs the budget of [`super::select::Lanes::may_repeat`]. Another key after

@@ -131,6 +131,13 @@ impl StreamEvent<'_> {
         }
     }
 
+    /// Whether this is more than the end of an answer: content, but no finish reason that tells of an answer ended by itself. A stream
+    /// without any is an empty answer.
+    #[must_use]
+    pub fn says_something(&self) -> bool {
+        self.is_content() && !matches!(self, Self::Finish { reason: super::FinishReason::Stop, .. })
+    }
+
     /// How much content this is, in bytes of JSON: of text, reasoning, a refusal or a call. An image, audio and an end count as more
     /// than anybody asks for, since they come whole.
     #[must_use]

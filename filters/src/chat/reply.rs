@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::json::Literal;
-use crate::loss::Loss;
+use crate::loss::{Loss, LossKind};
 use crate::usage::Usage;
 
 /// What the client's reply needs beside the upstream's.
@@ -59,6 +59,8 @@ pub struct Glance<'a> {
     pub usage: Option<Usage>,
     /// Why the first answer ended.
     pub finish: Option<FinishReason>,
+    /// Every answer ended by itself, and none says anything.
+    pub empty: bool,
 }
 
 impl Reply<'_> {
@@ -66,7 +68,14 @@ impl Reply<'_> {
     #[must_use]
     pub fn glance(&self) -> Glance<'_> {
         let finish = self.choices.first().and_then(|choice| choice.finish);
-        Glance { model: self.model.as_ref().into(), usage: self.usage, finish }
+        Glance { model: self.model.as_ref().into(), usage: self.usage, finish, empty: self.is_empty() }
+    }
+
+    /// Whether every answer ended by itself, and none says anything. What is lost of a reply was something too.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let lost = self.losses.iter().any(|loss| loss.kind == LossKind::Dropped);
+        !lost && self.choices.iter().all(Choice::is_empty)
     }
 }
 
@@ -87,6 +96,21 @@ pub struct Choice<'a> {
     pub images: Vec<ReplyImage<'a>>,
     /// Why it ended; `None` is a truncated answer.
     pub finish: Option<FinishReason>,
+}
+
+impl Choice<'_> {
+    fn is_empty(&self) -> bool {
+        let thinks = |stretch: &Reasoning<'_>| match stretch {
+            Reasoning::Text { text, .. } => !text.is_empty(),
+            Reasoning::Encrypted { data } => !data.is_empty(),
+        };
+        self.finish == Some(FinishReason::Stop)
+            && self.text.iter().all(Literal::is_empty)
+            && self.refusal.as_ref().is_none_or(Literal::is_empty)
+            && self.tool_calls.is_empty()
+            && self.images.is_empty()
+            && !self.reasoning.iter().any(thinks)
+    }
 }
 
 /// A stretch of reasoning.

@@ -71,8 +71,8 @@ pub trait Dialect: Sync + Send + std::fmt::Debug {
     /// As [`Dialect::chat_reply`].
     fn chat_glance<'a>(&self, body: &'a Bytes, names: &Names) -> Result<Glance<'a>, Fault> {
         let reply = self.chat_reply(body, names)?;
-        let finish = reply.choices.first().and_then(|choice| choice.finish);
-        Ok(Glance { model: reply.model, usage: reply.usage, finish })
+        let (empty, finish) = (reply.is_empty(), reply.choices.first().and_then(|choice| choice.finish));
+        Ok(Glance { model: reply.model, usage: reply.usage, finish, empty })
     }
 
     /// A reader for a stream's events.

@@ -61,7 +61,7 @@ fn errors_and_nonsense_in_a_200_are_faults() {
     assert_eq!(status(r#"{"error":{"code":429,"message":"Rate limited upstream"}}"#), Err(429));
     assert_eq!(status(r#"{"error":"down"}"#), Err(502));
     assert_eq!(status("<html>"), Err(502));
-    assert_eq!(status(r#"{"id":"x","choices":null}"#), Ok(()));
+    assert_eq!(status(r#"{"id":"x","choices":null}"#), Err(502));
 }
 
 /// Everything a writer made of these events: the frames' data parsed, comments as strings.

@@ -57,7 +57,11 @@ impl Failover<'_> {
         let left = Left { candidates: !self.queue.is_empty(), keys: self.live.lanes.left(&ask) };
         let too_late = now >= self.call.clocks.first_byte;
         let outcome = if too_late { Outcome::Timeout(Phase::Total) } else { fault.outcome };
-        let step = verdict::next(outcome, tried.history, candidate.provider.retry, left);
+        let (retry, left) = match fault.outcome.scope() {
+            verdict::Scope::Host | verdict::Scope::Model if failure.is_final() => verdict::elsewhere(candidate.provider.retry, left),
+            _ => (candidate.provider.retry, left),
+        };
+        let step = verdict::next(outcome, tried.history, retry, left);
         if matches!(step, Step::SameKey { replay: true, .. }) {
             // The pool's staleness says nothing of the provider: what the replay brings is the attempt that counts.
             return step;
@@ -69,7 +73,7 @@ impl Failover<'_> {
             return step;
         }
         self.skip(context, candidate, Skip::RetryBudget, None, "retry_budget");
-        verdict::next(outcome, tried.history, Retry { max_retries: Some(0), ..candidate.provider.retry }, left)
+        verdict::next(outcome, tried.history, Retry { max_retries: Some(0), ..retry }, left)
     }
 }
 
@@ -81,6 +85,11 @@ impl Failure {
             verdict::Scope::Request => self.fault.code.as_deref().unwrap_or(self.outcome.label()),
             _ => &self.fault.message,
         }
+    }
+
+    /// Whether the provider says that asking it again is of no use.
+    fn is_final(&self) -> bool {
+        self.answer.as_ref().is_some_and(|(head, _)| head.text("x-should-retry") == Some("false"))
     }
 
     /// What the verdict works on.

@@ -50,6 +50,7 @@ impl Failover<'_> {
             same_dialect: prepared.same_dialect,
             fresh: tried.history.replayed,
             upgrade: false,
+            others: !self.queue.is_empty(),
             clocks: self.clocks(candidate, began),
         };
         let pump = self.call.stream.then(|| Box::new(self.pump(once)));
@@ -112,6 +113,7 @@ impl Failover<'_> {
             wanted: once.prepared.wanted.as_ref(),
             same_dialect: once.prepared.same_dialect,
             stream: self.call.stream,
+            others: !self.queue.is_empty(),
             total: self.call.clocks.total,
             content_bytes: self.live.snapshot.observability.content_bytes,
         }

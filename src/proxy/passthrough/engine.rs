@@ -142,6 +142,7 @@ impl Engine<'_> {
             same_dialect: true,
             fresh: self.repeated,
             upgrade: super::is_web_socket(session),
+            others: false,
             clocks: self.clocks(Instant::now()),
         };
         let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };

@@ -69,6 +69,7 @@ fn outcomes() -> impl Iterator<Item = Outcome> {
         Outcome::Reset { before_any_byte: true, reused: true },
         Outcome::Reset { before_any_byte: false, reused: false },
         Outcome::Truncated,
+        Outcome::Empty,
     ];
     kinds().map(Outcome::Fault).chain(PHASES.into_iter().map(Outcome::Timeout)).chain(transport)
 }

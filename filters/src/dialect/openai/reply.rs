@@ -21,9 +21,14 @@ pub(super) fn glance(body: &Bytes) -> Result<Glance<'_>, Fault> {
         return Err(fault_within(text).unwrap_or_else(|| unreadable(&"it reports an error without saying which")));
     }
     let usage = passing.usage();
-    let first = passing.choices.unwrap_or_default().into_iter().next();
+    let choices = passing.choices.unwrap_or_default();
+    if choices.is_empty() {
+        return Err(unreadable(&"it has no choices"));
+    }
+    let empty = choices.iter().all(wire::PassingChoice::is_empty);
+    let first = choices.into_iter().next();
     let model = passing.model.and_then(wire::string).unwrap_or_default();
-    Ok(Glance { model, usage, finish: first.and_then(|choice| choice.finish_reason).and_then(wire::finish_reason) })
+    Ok(Glance { model, usage, finish: first.and_then(|choice| choice.finish_reason).and_then(wire::finish_reason), empty })
 }
 
 fn unreadable(why: &dyn std::fmt::Display) -> Fault {
@@ -41,6 +46,9 @@ pub(super) fn read<'a>(body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Faul
     let mut choices = completion.choices.unwrap_or_default().into_iter().map(|choice| read_choice(choice, &mut losses)).collect::<Vec<_>>();
     if !names.renamed_tools.is_empty() {
         choices.iter_mut().flat_map(|choice| &mut choice.tool_calls).for_each(|call| restore(&mut call.name, names));
+    }
+    if choices.is_empty() {
+        return Err(unreadable(&"it has no choices"));
     }
     Ok(Reply {
         id: completion.id.and_then(wire::string).unwrap_or_default(),

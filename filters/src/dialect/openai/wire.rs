@@ -53,7 +53,32 @@ pub(super) struct Passing<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct PassingChoice<'a> {
     #[serde(borrow)]
+    message: Option<PassingSaid<'a>>,
+    #[serde(borrow)]
     pub(super) finish_reason: Option<&'a RawValue>,
+}
+
+/// What a message may say, by the names of [`Said`].
+#[derive(Debug, Deserialize)]
+struct PassingSaid<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_calls: Option<&'a RawValue>,
+    #[serde(borrow)]
+    function_call: Option<&'a RawValue>,
+    #[serde(borrow)]
+    audio: Option<&'a RawValue>,
+    #[serde(borrow)]
+    images: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -198,6 +223,21 @@ impl Passing<'_> {
     /// As [`Completion::is_error`].
     pub(super) fn is_error(&self) -> bool {
         says_error(self.error, self.object)
+    }
+}
+
+impl PassingChoice<'_> {
+    /// Whether it ended by itself without having said anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.finish_reason.and_then(finish_reason) == Some(FinishReason::Stop) && self.message.as_ref().is_none_or(PassingSaid::is_empty)
+    }
+}
+
+impl PassingSaid<'_> {
+    fn is_empty(&self) -> bool {
+        let reasoning = [self.reasoning_content, self.reasoning, self.reasoning_details];
+        let said = [self.content, self.refusal, self.tool_calls, self.function_call, self.audio, self.images];
+        said.into_iter().chain(reasoning).flatten().all(|value| matches!(value.get(), "\"\"" | "[]" | "{}"))
     }
 }
 

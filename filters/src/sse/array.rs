@@ -56,6 +56,7 @@ fn element(data: &str, begun: &mut bool, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_types, reason = "serde_json is the oracle")]
 mod tests {
     use super::*;
 

@@ -15,7 +15,7 @@ pub struct Case {
     /// The reply's bytes, as recorded or written from the recorded JSON.
     pub body: String,
     /// Whether the reply is an event stream.
-    sse: bool,
+    pub sse: bool,
 }
 
 /// Recorded exchanges of an endpoint, or a printed word that there are none here.

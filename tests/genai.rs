@@ -1,5 +1,6 @@
 //! Google's API as a client's dialect: the same bytes at Google, its own words from any other provider.
 
+use crate::fixtures::cases;
 use crate::support::client::{self, Stream};
 use crate::support::config::secret_of;
 use crate::support::native::{
@@ -114,7 +115,7 @@ async fn google_gets_the_clients_bytes_on_every_path() {
         assert_eq!(String::from_utf8_lossy(&seen.body), body, "{path}");
         assert_eq!(seen.head.header("x-goog-api-key"), Some(secret_of("GEMINI_API_KEY").as_str()), "{path}");
     }
-    let cut = body.replace("{ \"contents\"", "{\"fallbacks\":[],\"model\":\"models/x\",\"contents\"");
+    let cut = body.replace("{ \"contents\"", "{\"fallbacks\":[],\"contents\"");
     three.post_with(paths[0], &[KEY], cut.as_bytes()).await.expect(200);
     let sent = String::from_utf8(three.gemini.received().pop().unwrap().body).unwrap();
     assert_eq!(sent, body.replace("{ \"contents\"", "{\"contents\""));
@@ -306,7 +307,6 @@ async fn errors_are_googles() {
     assert_eq!(status, "INVALID_ARGUMENT");
     assert_eq!(error["details"][1]["fieldViolations"][0]["field"], "contents", "{error}");
     assert_eq!(told(&three.post(&generate("nobody/x"), &hello()).await, 404).0, "NOT_FOUND");
-    assert_eq!(told(&three.post("/v1beta/models/gemini-embedding-001:embedContent", &hello()).await, 400).0, "INVALID_ARGUMENT");
 
     three.openai.always(reply::status(529));
     assert_eq!(told(&three.post(&generate(GPT), &hello()).await, 503).0, "UNAVAILABLE");
@@ -419,6 +419,23 @@ async fn tokens_are_counted_by_who_can_and_else_estimated() {
 }
 
 #[tokio::test]
+async fn vectors_are_asked_of_google_alone() {
+    let three = three().await;
+    three.gemini.always(reply::json(json!({"embedding": {"values": [0.5]}})));
+    let body = json!({"model": "models/gemini-embedding-001", "content": {"parts": [{"text": "a shoe"}]}});
+    for path in ["/v1beta/models/gemini-embedding-001:embedContent", "/genai/v1/models/gemini-embedding-001:embedContent?key=any"] {
+        assert_eq!(three.post(path, &body).await.expect(200).json()["embedding"]["values"], json!([0.5]), "{path}");
+        let seen = three.gemini.received().pop().unwrap();
+        assert_eq!(seen.line, "POST /v1beta/models/gemini-embedding-001:embedContent", "{path}");
+        assert_eq!(seen.body, body.to_string().into_bytes());
+    }
+    for (model, status) in [("openai/text-embedding-3-small", "INVALID_ARGUMENT"), ("nobody/x", "NOT_FOUND")] {
+        let reply = three.post(&format!("/v1beta/models/{model}:embedContent"), &body).await;
+        assert_eq!(reply.json()["error"]["status"], status, "{}", reply.text());
+    }
+}
+
+#[tokio::test]
 async fn an_image_by_url_is_fetched_for_google_and_stands_inline() {
     let files = Provider::start().await;
     let png = b"\x89PNG\r\n\x1a\n rest of it".to_vec();
@@ -432,4 +449,25 @@ async fn an_image_by_url_is_fetched_for_google_and_stands_inline() {
     let sent: Value = serde_json::from_slice(&gemini.received().pop().unwrap().body).unwrap();
     let inline = &sent["contents"][0]["parts"][1]["inlineData"];
     assert_eq!((inline["mimeType"].as_str(), inline["data"].is_string()), (Some("image/png"), true), "{sent}");
+}
+
+#[tokio::test]
+async fn recorded_traffic_of_google_passes_byte_for_byte() {
+    for case in cases("gemini", &["generateContent", "streamGenerateContent"]) {
+        let gemini = Provider::start().await;
+        let gateway = Gateway::start(Config::new().provider("gemini", &gemini)).await;
+        gemini.always(reply::bytes(case.status, &case.media_type, case.body.clone()));
+        let method = if case.sse { "streamGenerateContent" } else { "generateContent" };
+        let model = case.request["model"].as_str().unwrap_or("models/gemini-any").to_owned();
+        let path = |query: &str| format!("/v1beta/{model}:{method}{query}");
+        let sent = case.request.to_string();
+        let ask = async |path: &str| client::send(gateway.address, "POST", path, &[KEY], sent.as_bytes()).await;
+        let reply = ask(&path(if case.sse { "?alt=sse" } else { "" })).await;
+        assert_eq!((reply.status, reply.text()), (case.status, case.body.clone()), "{}", case.id);
+        assert_eq!(String::from_utf8_lossy(&gemini.received()[0].body), sent, "{}", case.id);
+        if case.sse && case.status == 200 {
+            let elements = data_of(std::slice::from_ref(&case.body));
+            assert_eq!(ask(&path("")).await.json(), Value::Array(elements), "{} as an array", case.id);
+        }
+    }
 }

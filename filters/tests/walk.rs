@@ -257,7 +257,17 @@ fn contains(sent: &str, text: &str) -> bool {
     let payload = text.split_once(";base64,").map_or(text, |(_, payload)| payload);
     let payload: String = payload.chars().filter(|letter| *letter != '\n').collect();
     let written = |text: &str| Value::String(text.to_owned()).to_string().trim_matches('"').to_owned();
-    let forms = [text.to_owned(), payload.trim_end_matches('=').to_owned(), text.trim_end().to_owned()];
+    // Base64 for URLs is made standard, and that of a text may be told as the text.
+    let standard = payload.replace('-', "+").replace('_', "/");
+    let bytes = base64_simd::STANDARD_NO_PAD.decode_to_vec(standard.trim_end_matches('=')).ok();
+    let said = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|said| said.len() > 8).unwrap_or_else(|| text.to_owned());
+    let forms = [
+        text.to_owned(),
+        payload.trim_end_matches('=').to_owned(),
+        text.trim_end().to_owned(),
+        standard.trim_end_matches('=').to_owned(),
+        said,
+    ];
     forms.iter().any(|form| sent.contains(&written(form)) || sent.contains(&written(&written(form))))
         || serde_json::from_str::<Value>(text).is_ok_and(|json| sent.contains(&json.to_string()))
 }

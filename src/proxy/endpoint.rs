@@ -136,7 +136,10 @@ pub fn find(head: &RequestHeader, snapshot: &Snapshot) -> Result<Ask, Problem> {
     let mut of_path = ENDPOINTS.iter().filter(|(known, _, ask)| *known == bare && here(ask)).peekable();
     if of_path.peek().is_none() {
         return match addressed(head, home, bare) {
-            Some((client, kind, address)) if head.method == Method::POST => called(client, kind, address, home),
+            // Below its dialect's name a provider of that dialect is asked for what is nobody's. Embeddings are passed as they are.
+            Some((client, kind, address)) if head.method == Method::POST && kind != Kind::Embeddings => {
+                Ok(Ask::Call(Called { operation: Operation { client, kind }, address, home: home.map(|_| client.name()) }))
+            }
             _ => model(head, bare).filter(here).ok_or_else(|| unknown(head, path)),
         };
     }
@@ -167,18 +170,6 @@ fn addressed(head: &RequestHeader, home: Option<&'static dyn Client>, bare: &str
     let query = head.uri.query().unwrap_or_default();
     let here = CLIENTS.iter().filter(|client| home.is_none_or(|home| home.home() == client.home()));
     here.into_iter().find_map(|client| client.address(bare, query).map(|(kind, address)| (*client, kind, address)))
-}
-
-/// The call of such a path. Below its dialect's name a provider of that dialect is asked for what is nobody's.
-fn called(client: &'static dyn Client, kind: Kind, address: Address, home: Option<&'static dyn Client>) -> Result<Ask, Problem> {
-    if kind == Kind::Embeddings {
-        let message = format!(
-            "Embeddings are not translated from this API. Ask for them at /v1/embeddings, or the provider itself below /{}/.",
-            client.name()
-        );
-        return Err(Problem::new(400, "unsupported_operation", message));
-    }
-    Ok(Ask::Call(Called { operation: Operation { client, kind }, address, home: home.map(|_| client.name()) }))
 }
 
 fn model(head: &RequestHeader, bare: &str) -> Option<Ask> {

@@ -110,6 +110,11 @@ def test_tokens_are_counted(google, model):
     assert google.models.count_tokens(model=model, contents="Hello there").total_tokens > 0
 
 
+def test_vectors_come_from_google(google):
+    vectors = google.models.embed_content(model="gemini-embedding-001", contents=["a red shoe", "a blue one"])
+    assert len(vectors.embeddings) == 2 and all(each.values for each in vectors.embeddings)
+
+
 def test_models_are_listed(google):
     listed = [model.name for model in google.models.list()]
     assert listed and all(name.startswith("models/") for name in listed)

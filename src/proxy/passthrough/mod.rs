@@ -12,6 +12,7 @@ pub mod native;
 mod socket;
 mod stored;
 mod target;
+mod vectors;
 
 use std::time::Instant;
 
@@ -66,7 +67,10 @@ pub async fn admit(session: &mut Session, context: &mut Context, unknown: Proble
     let uri = &session.req_header().uri;
     let target = match Target::read(uri.path(), uri.query(), &live.snapshot)? {
         Some(target) => target,
-        None => stored::target(uri.path(), uri.query(), &live.snapshot)?.ok_or(unknown)?,
+        None => match stored::target(uri.path(), uri.query(), &live.snapshot)? {
+            Some(target) => target,
+            None => vectors::target(uri.path(), uri.query(), &live.snapshot)?.ok_or(unknown)?,
+        },
     };
     context.dialect = target.provider.speaks(target.model().unwrap_or_default()).dialect;
     context.endpoint = Ask::PassThrough.name();

@@ -60,7 +60,8 @@ impl<'a> Turns<'a> {
         let role = key::string(view, "role")?;
         match role.and_then(View::text).as_deref() {
             Some("model") => self.model(view),
-            None | Some("user" | "function" | "") => {
+            // Two older names for who answers calls.
+            None | Some("user" | "function" | "tool" | "") => {
                 self.close();
                 self.user(view)
             }
@@ -109,20 +110,18 @@ impl<'a> Turns<'a> {
         Ok(Message { content, tool_call_id: Some(id), others, ..blank(Role::Tool, view) })
     }
 
-    /// The id of the call that a response is for.
+    /// The id of the call that a response is for: the one it names, else the first of its function that waits, else the first that
+    /// waits, as Google itself goes by their number.
     fn answered(&mut self, name: View<'a>, id: Option<View<'a>>) -> Result<Word<'a>, Refusal> {
-        if let Some(view) = id {
-            let word = Word::of(view);
-            self.waiting.retain(|(_, waiting)| *waiting != word.text);
-            return Ok(word);
-        }
-        let text = name.text().unwrap_or_default();
-        let call = self.waiting.iter().position(|(function, _)| *function == text).and_then(|place| self.waiting.remove(place));
-        let Some((_, id)) = call else {
-            let message = "No functionCall of this name waits for a response. Send the model's turn with the call before it.";
+        let (text, wanted) = (name.text().unwrap_or_default(), id.and_then(View::text));
+        let by_id = wanted.and_then(|wanted| self.waiting.iter().position(|(_, id)| *id == wanted));
+        let by_name = || self.waiting.iter().position(|(function, _)| *function == text);
+        let place = by_id.or_else(by_name).unwrap_or_default();
+        let Some((_, text)) = self.waiting.remove(place) else {
+            let message = "No functionCall waits for a response. Send the model's turn with the call before it.";
             return Err(Refusal::client(name.path(), message));
         };
-        Ok(Word { text: id, view: name })
+        Ok(Word { text, view: id.unwrap_or(name) })
     }
 
     fn model(&mut self, view: View<'a>) -> Result<(), Refusal> {
@@ -206,7 +205,12 @@ impl<'a> Thoughts<'a> {
             }
             Some(Mark::Signed(signature)) => self.sign(Literal::quote(&signature), part),
             // Google's own; on a text it is the answer's.
-            None if is_thought => self.sign(literal(signature)?, part),
+            None if is_thought => {
+                let last = self.open.pop_if(|_| !is_blank);
+                self.close();
+                self.open.extend(last);
+                self.sign(literal(signature)?, part);
+            }
             None => {
                 self.close();
                 let text = Literal::quote("");
@@ -222,11 +226,9 @@ impl<'a> Thoughts<'a> {
         self.traces.push(ReasoningTrace::Signed { text, signature, view });
     }
 
+    /// What nobody signed.
     fn close(&mut self) {
-        if let Some((_, view)) = self.open.first() {
-            self.traces.push(ReasoningTrace::Plain { text: joined(&self.open), view: *view });
-            self.open.clear();
-        }
+        self.traces.extend(self.open.drain(..).map(|(text, view)| ReasoningTrace::Plain { text, view }));
     }
 
     fn finish(mut self) -> Vec<ReasoningTrace<'a>> {

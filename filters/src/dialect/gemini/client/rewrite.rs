@@ -3,16 +3,22 @@
 use super::{key, mark, peek};
 use crate::dialect::Target;
 use crate::dialect::edit::Edits;
+use crate::dialect::gemini::request::on_ai_studio;
 use crate::json::{Document, Literal, Pieces, View};
 
-/// The body, byte for byte but for: `fallbacks`, which only the gateway understands, a model beside the path's, what was fetched in
-/// place of its URL, and what other vendors signed, which Google would refuse.
+/// The body, byte for byte but for: `fallbacks`, which only the gateway understands, a model that is not the path's, what was fetched in
+/// place of its URL, what other vendors signed, which Google would refuse, and the ids of calls where this surface refuses them.
 pub(super) fn chat(document: &Document, target: &Target<'_>) -> Pieces {
     let root = document.root();
     let mut edits = Edits::of(document);
-    let cut: Vec<_> = ["model", "fallbacks"].iter().filter_map(|name| root.get(name)).collect();
+    // Vertex knows the model by its path alone.
+    let studio = on_ai_studio(target.surface);
+    let cut: Vec<_> = root.get("fallbacks").into_iter().chain(root.get("model").filter(|_| !studio)).collect();
     if !cut.is_empty() {
         edits.cut_members(root, &cut);
+    }
+    if studio {
+        rename(root, target, &mut edits);
     }
     conversation(document, target, &mut edits);
     edits.finish()
@@ -23,14 +29,18 @@ pub(super) fn count(document: &Document, target: &Target<'_>) -> Pieces {
     let root = document.root();
     let mut edits = Edits::of(document);
     edits.cut_member(root, "fallbacks");
-    if let Some(model) = key::present(root, "generateContentRequest").and_then(|request| request.get("model")) {
-        let name = if target.model.contains('/') { target.model.to_owned() } else { format!("models/{}", target.model) };
-        if model.text().is_none_or(|asked| asked != name) {
-            edits.replace(model, Literal::quote(&name).as_json());
-        }
-    }
+    rename(peek::request(document), target, &mut edits);
     conversation(document, target, &mut edits);
     edits.finish()
+}
+
+/// Where a request names its model beside the path, it is the path's.
+fn rename(request: View<'_>, target: &Target<'_>, edits: &mut Edits<'_>) {
+    let Some(model) = request.get("model") else { return };
+    let name = if target.model.contains('/') { target.model.to_owned() } else { format!("models/{}", target.model) };
+    if model.text().is_none_or(|asked| asked != name) {
+        edits.replace(model, Literal::quote(&name).as_json());
+    }
 }
 
 fn conversation<'d>(document: &'d Document, target: &Target<'d>, edits: &mut Edits<'d>) {
@@ -43,6 +53,13 @@ fn conversation<'d>(document: &'d Document, target: &Target<'d>, edits: &mut Edi
         }
     }
     unsign(peek::request(document), edits);
+    if !target.surface.tool_ids {
+        for part in peek::parts(document) {
+            for call in ["functionCall", "functionResponse"].iter().filter_map(|name| key::present(part, name)) {
+                edits.cut_member(call, "id");
+            }
+        }
+    }
 }
 
 /// Leaves parts out that bear a mark: another vendor's thoughts. A turn that holds nothing else goes with them.
@@ -64,5 +81,53 @@ fn unsign(request: View<'_>, edits: &mut Edits<'_>) {
     }
     if !empty.is_empty() {
         edits.cut_elements(contents, &empty);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shape::GENERATE;
+    use super::*;
+    use crate::dialect::Surface;
+    use crate::image::{Fetched, Inline};
+    use crate::json::ScanLimits;
+
+    fn written(body: &str, surface: &Surface, fetched: &Fetched, rewrite: fn(&Document, &Target<'_>) -> Pieces) -> String {
+        let document = Document::scan(body.to_owned().into(), &GENERATE, ScanLimits::default()).unwrap();
+        let target = Target { model: "gemini-x", surface, fetched };
+        String::from_utf8(rewrite(&document, &target).join().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn what_google_would_refuse_is_left_out_and_all_else_stands() {
+        let mark = mark::Mark::Signed("s".to_owned()).written();
+        let marked = format!(r#"{{"text":"a","thought":true,"thought_signature":"{mark}"}}"#);
+        let body = format!(
+            r#"{{ "model":"m","contents":[{{"role":"user","parts":[{{"text":"\u00e9"}}]}}, {{"role":"model","parts":[{marked}]}},{{"parts":[{marked}, {{"functionCall":{{"name":"f" ,"id":"c"}} }}]}}],"fallbacks":[] }}"#
+        );
+        let kept = r#"{ "model":"models/gemini-x","contents":[{"role":"user","parts":[{"text":"\u00e9"}]}, {"parts":[{"functionCall":{"name":"f" ,"id":"c"} }]}] }"#;
+        assert_eq!(written(&body, &Surface::default(), Fetched::NONE, chat), kept);
+        let vertex = Surface { tool_ids: false, ..Surface::default() };
+        assert_eq!(
+            written(&body, &vertex, Fetched::NONE, chat),
+            kept.replace(r#" ,"id":"c""#, "").replace(r#""model":"models/gemini-x","#, "")
+        );
+    }
+
+    #[test]
+    fn what_was_fetched_stands_inline() {
+        let mut fetched = Fetched::default();
+        let png = Inline { media_type: "image/png".into(), base64: "iVBORw0KGgo=".into(), decoded_bytes: 8 };
+        fetched.insert("https://h.example/a.png", png);
+        let part = r#"{"file_data":{"mime_type":"image/jpeg","file_uri":"https://h.example/a.png"} , "videoMetadata":{}}"#;
+        let inline = r#"{"inlineData":{"mimeType":"image/png","data":"iVBORw0KGgo="} , "videoMetadata":{}}"#;
+        let within = |part: &str| format!(r#"{{"contents":{{"parts":[{{"functionResponse":{{"name":"f","parts":{part}}}}}, {part}]}}}}"#);
+        assert_eq!(written(&within(part), &Surface::default(), &fetched, chat), within(inline));
+    }
+
+    #[test]
+    fn a_request_that_is_counted_whole_names_its_model() {
+        let body = |model: &str| format!(r#"{{"generateContentRequest":{{"model":"{model}","contents":[]}}}}"#);
+        assert_eq!(written(&body("models/gemini/gemini-x"), &Surface::default(), Fetched::NONE, count), body("models/gemini-x"));
     }
 }

@@ -291,3 +291,20 @@ async fn embeddings_are_not_held_to_what_chats_are_refused() {
     let body: Value = serde_json::from_slice(&novel.received()[0].body).unwrap();
     assert_eq!(body, json!({"model": "m", "input": "x", "user": "u", "seed": 1, "random_seed": 2}));
 }
+
+/// What a model takes is data too: a name that says nothing may be told to be like one that does.
+#[tokio::test]
+async fn a_model_of_any_name_may_be_told_what_it_is_like() {
+    let novel = Provider::start().await;
+    novel.always(reply::json(native::openai("hello")));
+    let config = Config::new().at("novel", &novel.url()).keys("novel", "[{ value: env.OTHER_API_KEY }]").line("novel", "dialect: openai");
+    let rows = "[{ names: [prod], like: gpt-5 }, { names: [small], takes: { max_output_tokens: 100 } }]";
+    let gateway = Gateway::start(config.line("novel", &format!("capabilities: {rows}"))).await;
+    for (model, key, limit) in [("prod-eu", "max_completion_tokens", 500), ("small", "max_tokens", 100), ("other", "max_tokens", 500)] {
+        let asked = json!({"model": format!("novel/{model}"), "max_tokens": 500, "messages": [{"role": "user", "content": "hi"}]});
+        let reply = client::send(gateway.address, "POST", "/v1/messages", &[], asked.to_string().as_bytes()).await;
+        assert_eq!(reply.expect(200).head.header("x-heliostat-loss").is_some(), limit == 100, "{model}");
+        let body: Value = serde_json::from_slice(&novel.received().last().unwrap().body).unwrap();
+        assert_eq!(body[key], limit, "{model}: {body}");
+    }
+}

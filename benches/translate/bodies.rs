@@ -23,6 +23,7 @@ pub fn model(dialect: &str) -> &'static str {
     match dialect {
         "anthropic" => "claude-sonnet-4-5",
         "gemini" => "gemini-3-pro",
+        "mistral" => "mistral-small-latest",
         _ => "gpt-5.2",
     }
 }

@@ -11,6 +11,8 @@
 
 mod bodies;
 mod callgrind;
+#[path = "../../filters/tests/table/mod.rs"]
+mod table;
 mod work;
 
 use std::time::Instant;

@@ -9,11 +9,12 @@ use heliostat_filters::image::Fetched;
 use heliostat_filters::json::{Document, ScanLimits};
 
 use super::bodies::{self, Size};
+use super::table;
 
 /// One case, made ready.
 pub enum Work {
     Scan { client: &'static dyn Client, body: Bytes },
-    Request { client: &'static dyn Client, upstream: &'static dyn Dialect, document: Document, same: bool },
+    Request { client: &'static dyn Client, upstream: &'static dyn Dialect, document: Document, surface: Surface, same: bool },
     Reply { client: &'static dyn Client, upstream: &'static dyn Dialect, body: Bytes },
 }
 
@@ -29,7 +30,7 @@ impl Work {
         let same = client.name() == upstream;
         let upstream = dialect::by_name(upstream).expect("an upstream dialect");
         match what {
-            "request" => Self::Request { client, upstream, document: scanned(client, &body), same },
+            "request" => Self::Request { client, upstream, document: scanned(client, &body), surface: table::surface(), same },
             _ => Self::Reply { client, upstream, body: bodies::reply(upstream.name(), size) },
         }
     }
@@ -38,7 +39,7 @@ impl Work {
         for _ in 0..times {
             match self {
                 Self::Scan { client, body } => scan(*client, body),
-                Self::Request { client, upstream, document, same } => request(*client, *upstream, document, *same),
+                Self::Request { client, upstream, document, surface, same } => request(*client, *upstream, (document, surface), *same),
                 Self::Reply { client, upstream, body } => reply(*client, *upstream, body),
             }
         }
@@ -54,9 +55,8 @@ fn scanned(client: &dyn Client, body: &Bytes) -> Document {
     Document::scan(body.clone(), client.shape(), ScanLimits::default()).expect("JSON")
 }
 
-fn request(client: &dyn Client, upstream: &dyn Dialect, document: &Document, same: bool) {
-    let surface = Surface::default();
-    let target = Target { model: bodies::model(upstream.name()), surface: &surface, fetched: Fetched::NONE };
+fn request(client: &dyn Client, upstream: &dyn Dialect, (document, surface): (&Document, &Surface), same: bool) {
+    let target = Target { model: bodies::model(upstream.name()), surface, fetched: Fetched::NONE };
     if same {
         black_box(client.rewrite(document, &target));
         return;

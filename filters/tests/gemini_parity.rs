@@ -13,6 +13,8 @@
     reason = "what a test helper does not expect fails the test"
 )]
 
+mod table;
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -88,7 +90,7 @@ fn translated(body: &Value, google: &Value) -> Value {
     let document = Document::scan(Bytes::from(body.to_string()), &CHAT, ScanLimits::default()).unwrap();
     let request = ChatRequest::read(&document).unwrap_or_else(|refusal| panic!("{}: {refusal}", google["id"]));
     let image_types = ["image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"].map(str::to_owned).to_vec();
-    let surface = Surface { image_types, image_urls: false, tool_ids: google["provider"] == "gemini", ..Surface::default() };
+    let surface = Surface { image_types, image_urls: false, tool_ids: google["provider"] == "gemini", ..table::surface() };
     let target = Target { model: google["model"].as_str().unwrap(), surface: &surface, fetched: Fetched::NONE };
     let translated = dialect::by_name("gemini").unwrap().chat_request(&request, &target);
     let translated = translated.unwrap_or_else(|refusal| panic!("{}: {refusal}", google["id"]));

@@ -18,6 +18,8 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod table;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -303,6 +305,7 @@ impl Written {
             refuses: self.refuses.clone(),
             renames: self.renames.clone(),
             takes: self.takes.clone(),
+            models: table::surface().models,
             deployments: Vec::new(),
         }
     }

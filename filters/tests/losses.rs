@@ -7,6 +7,8 @@
 
 #![allow(clippy::disallowed_types, clippy::expect_used, clippy::panic, reason = "a test says what is wrong by failing")]
 
+mod table;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -254,7 +256,7 @@ fn request(client: &'static dyn Client, upstream: &dyn Dialect, model: &str, bod
         Err(refusal) => panic!("{}: {refusal}: {body:?}", client.name()),
     };
     let takes = if upstream.name() == "openai" { OPENAI_TAKES } else { &[] };
-    let surface = Surface { takes: takes.iter().map(ToString::to_string).collect(), ..Surface::default() };
+    let surface = Surface { takes: takes.iter().map(ToString::to_string).collect(), ..table::surface() };
     match upstream.chat_request(&request, &Target { model, surface: &surface, fetched: Fetched::NONE }) {
         Err(refusal) => Outcome::Refused { path: refusal.path, message: refusal.message.into_owned() },
         Ok(translated) => {

@@ -9,6 +9,8 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod table;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -402,7 +404,7 @@ fn anthropic() -> &'static dyn Dialect {
 
 fn surface() -> Surface {
     let types = ["image/jpeg", "image/png", "image/gif", "image/webp"];
-    Surface { image_types: types.map(str::to_owned).to_vec(), ..Surface::default() }
+    Surface { image_types: types.map(str::to_owned).to_vec(), ..table::surface() }
 }
 
 fn fixtures() -> Option<PathBuf> {

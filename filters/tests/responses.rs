@@ -15,3 +15,4 @@ mod requests;
 mod splits;
 #[path = "responses/stream.rs"]
 mod stream;
+mod table;

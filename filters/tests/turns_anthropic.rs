@@ -3,6 +3,8 @@
 
 #![allow(clippy::disallowed_types, clippy::expect_used, clippy::panic, reason = "a test says what is wrong by failing")]
 
+mod table;
+
 use bytes::Bytes;
 use heliostat_filters::chat::{CHAT, ChatRequest};
 use heliostat_filters::dialect::{self, Surface, Target};
@@ -45,7 +47,7 @@ fn message() -> impl Strategy<Value = Value> {
 fn translated(body: &Value) -> Option<Value> {
     let document = Document::scan(Bytes::from(body.to_string()), &CHAT, ScanLimits::default()).expect("JSON");
     let request = ChatRequest::read(&document).expect("a chat request");
-    let surface = Surface { image_types: Vec::new(), image_urls: false, ..Surface::default() };
+    let surface = Surface { image_types: Vec::new(), image_urls: false, ..table::surface() };
     let anthropic = dialect::by_name("anthropic").expect("a dialect");
     match anthropic.chat_request(&request, &Target { model: "claude-sonnet-4-5", surface: &surface, fetched: Fetched::NONE }) {
         Ok(translated) => Some(serde_json::from_slice(&translated.body.join()).expect("a body is JSON")),

@@ -16,6 +16,8 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod table;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -471,7 +473,7 @@ fn context(client: &dyn Client) -> ReplyContext {
 fn surface(upstream: &dyn Dialect) -> Surface {
     let types: &[&str] =
         if upstream.name() == "gemini" { &["png", "jpeg", "webp", "heic", "heif"] } else { &["png", "jpeg", "gif", "webp"] };
-    Surface { image_types: types.iter().map(|kind| format!("image/{kind}")).collect(), ..Surface::default() }
+    Surface { image_types: types.iter().map(|kind| format!("image/{kind}")).collect(), ..table::surface() }
 }
 
 fn client(name: &str) -> Option<&'static dyn Client> {

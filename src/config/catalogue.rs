@@ -295,6 +295,7 @@ fn surface(section: &Section<'_>) -> Surface {
         renames: renames(section).unwrap_or_default(),
         takes: takes(section).unwrap_or_default(),
         deployments: Vec::new(),
+        models: super::models::known(),
     }
 }
 

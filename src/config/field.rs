@@ -29,6 +29,11 @@ impl<'n> Field<'n> {
         Self { node, at: node.at, path: path.into(), sink }
     }
 
+    /// The value itself.
+    pub(super) fn node(&self) -> &'n Node {
+        self.node
+    }
+
     fn below(key: &Key, node: &'n Node, parent: &str, sink: &'n Sink) -> Self {
         let at = match node.value {
             Value::Plain(_) | Value::Quoted(_) => node.at,

@@ -19,6 +19,7 @@ mod image_fetch;
 mod inactive;
 mod listener;
 mod load;
+mod models;
 mod network;
 mod observability;
 mod otel_variables;

@@ -10,6 +10,7 @@ use super::base::{Access, Base};
 use super::base_url;
 use super::catalogue::{self, Row};
 use super::field::{Field, Section, nearest, suggestion};
+use super::models;
 use super::network::{self, Network};
 use super::snapshot::{Auth, Credential, Endpoint, ModelPattern, Provider, Speech};
 use super::transport::Transport;
@@ -35,6 +36,7 @@ const PROVIDER: &[&str] = &[
     "renames",
     "takes",
     "deployments",
+    "capabilities",
     "api_version",
 ];
 const KEY: &[&str] = &["value", "weight", "models", "name", "base_url", "project", "api_version"];
@@ -139,7 +141,7 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
         Base { row, url: url.clone(), project: section.get("project"), location: section.get("location"), transport: transport.clone() };
     let api_version = ApiVersion { row, of_provider: section.get("api_version") };
     let keys = Keys { provider: name, vault: &scope.vault, endpoint, base, api_version, read_url: &read_url };
-    let surface = surface(row, &section);
+    let surface = surface(row, dialect, &section);
     // One that is told its dialect speaks no other, unless it says so.
     let also = match section.get("also") {
         Some(field) => catalogue::dialects(&field)?,
@@ -172,14 +174,16 @@ fn read(name: &str, field: &Field<'_>, scope: &Scope<'_>) -> Option<Entry> {
 }
 
 /// What its surface takes: as the catalogue says, but for what is written.
-fn surface(row: &Row, section: &Section<'_>) -> Surface {
+fn surface(row: &Row, dialect: &dyn Dialect, section: &Section<'_>) -> Surface {
     let usual = &row.surface;
+    let own = section.get("capabilities").and_then(|field| models::capabilities(&field, dialect.name()));
     Surface {
         image_urls: section.get("image_urls").and_then(|field| field.boolean()).unwrap_or(usual.image_urls),
         refuses: catalogue::refuses(section).unwrap_or_else(|| usual.refuses.clone()),
         renames: catalogue::renames(section).unwrap_or_else(|| usual.renames.clone()),
         takes: catalogue::takes(section).unwrap_or_else(|| usual.takes.clone()),
         deployments: section.get("deployments").and_then(|field| deployments(&field)).unwrap_or_default(),
+        models: own.unwrap_or_else(|| usual.models.clone()),
         ..usual.clone()
     }
 }

@@ -2,6 +2,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use heliostat_filters::dialect::Models;
+
 use super::snapshot::Provider;
 use super::*;
 
@@ -106,6 +108,41 @@ fn the_catalogue_has_no_problem() {
         let file = format!("providers: {{{}: {{keys: [{{value: k}}], base_url: 'https://host.example'}}}}", row.name);
         assert_eq!(loaded(&file).providers[0].speech.dialect.name(), row.dialect, "{}", row.name);
     }
+}
+
+#[test]
+fn the_table_of_models_keeps_its_rules() {
+    let (models, problems) = models::parse(models::TEXT);
+    assert!(problems.is_empty(), "{}", lines(&problems));
+    for family in Models::FAMILIES {
+        let rows = models.names(family);
+        assert!(!rows.is_empty(), "{family}");
+        for (place, names) in rows.iter().enumerate() {
+            for name in *names {
+                // A pattern as a name: what fits it before its own row hides that row.
+                let hidden = rows.iter().take(place).flat_map(|earlier| earlier.iter()).find(|earlier| Models::fits(earlier, name));
+                assert!(hidden.is_none(), "{family}: {name} is hidden by {hidden:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_of_models_that_breaks_a_rule_is_named() {
+    let end = "sources: [https://host.example], checked: 2026-11-25";
+    for (row, expected) in [
+        (format!("{{names: [a], takes: {{}}, {end}}}"), ""),
+        ("{names: [a], takes: {}, checked: 2026-11-25}".to_owned(), "needs `sources`"),
+        ("{names: [a], takes: {}, sources: [https://host.example]}".to_owned(), "needs `checked`"),
+        (format!("{{names: [a], takes: {{}}, unverified: no, {end}}}"), "true or false"),
+        (format!("{{names: [], takes: {{}}, {end}}}"), "needs `names`"),
+        (format!("{{names: [a], takes: {{sampling: some}}, {end}}}"), "unknown variant `some`"),
+        (format!("{{names: [a], takes: {{prefil: false}}, {end}}}"), "unknown field `prefil`"),
+    ] {
+        let said = lines(&models::parse(&format!("anthropic: [{row}]")).1);
+        assert!(said.contains(expected) && (said.is_empty() == expected.is_empty()), "{row}: {said}");
+    }
+    assert!(lines(&models::parse("gemin: []").1).contains("no family"));
 }
 
 #[test]

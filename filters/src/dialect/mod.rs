@@ -5,13 +5,17 @@ mod brackets;
 mod client;
 mod cohere;
 mod edit;
+mod effort;
 mod gemini;
 mod mistral;
+mod models;
 pub mod openai;
 mod rename;
 pub mod responses;
 mod segment;
 mod tool_names;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -26,6 +30,7 @@ use crate::refusal::{Refusal, RefusalScope};
 pub use self::anthropic::Anthropic;
 pub use self::client::{Address, Asked, Client, Kind, Model, Written};
 pub use self::gemini::Gemini;
+pub use self::models::Models;
 pub use self::segment::encode as encode_segment;
 
 /// Every dialect.
@@ -186,6 +191,8 @@ pub struct Surface {
     pub refuses: Vec<String>,
     /// Members that it calls otherwise, OpenAI's name first (`max_completion_tokens`, `max_tokens`).
     pub renames: Vec<(String, String)>,
+    /// What its models take.
+    pub models: Arc<Models>,
     /// Models that have another name there, the asked one first: deployments (Azure).
     pub deployments: Vec<(String, String)>,
     /// Members that not every provider of the dialect knows, and that clients of other dialects send: carried as they stand.
@@ -213,7 +220,7 @@ impl Surface {
 }
 
 impl Default for Surface {
-    /// What most providers take.
+    /// What most providers take, of models of which nothing is known.
     fn default() -> Self {
         Self {
             image_types: ["png", "jpeg", "gif", "webp"].map(|kind| format!("image/{kind}")).to_vec(),
@@ -225,6 +232,7 @@ impl Default for Surface {
             renames: Vec::new(),
             takes: Vec::new(),
             deployments: Vec::new(),
+            models: Arc::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Recorded requests of clients of the Responses API: read, and written for every other dialect.
 
 use bytes::Bytes;
-use heliostat_filters::dialect::{Address, CLIENTS, Client, Surface, Target, by_name};
+use heliostat_filters::dialect::{Address, CLIENTS, Client, Target, by_name};
 use heliostat_filters::image::Fetched;
 use heliostat_filters::json::{Document, ScanLimits};
 use heliostat_filters::refusal::RefusalScope;
@@ -19,7 +19,7 @@ fn scan(body: &Value) -> Document {
 
 /// A request as an upstream of a dialect gets it, and what it lost; `None` if that cannot carry it.
 fn translated(body: &Value, dialect: &str, model: &str) -> Option<(Value, Vec<String>)> {
-    let (document, address, surface) = (scan(body), Address::default(), Surface::default());
+    let (document, address, surface) = (scan(body), Address::default(), crate::table::surface());
     let request = client().read(&document, &address).unwrap_or_else(|refusal| panic!("{refusal}: {body}"));
     let target = Target { model, surface: &surface, fetched: Fetched::NONE };
     match by_name(dialect).expect("a dialect").chat_request(&request, &target) {
@@ -100,7 +100,7 @@ fn every_recorded_request_passes_its_own_dialect_but_for_the_model() {
     let Some(folder) = fixtures() else { return };
     for (name, case) in cases(&folder, "responses") {
         let body = &case["request_body"];
-        let (document, surface) = (scan(body), Surface::default());
+        let (document, surface) = (scan(body), crate::table::surface());
         let sent = client().rewrite(&document, &Target { model: "other", surface: &surface, fetched: Fetched::NONE }).join();
         let asked = json!(body["model"]).to_string();
         let expected = body.to_string().replacen(&format!("\"model\":{asked}"), "\"model\":\"other\"", 1);
@@ -118,7 +118,7 @@ fn every_recorded_request_of_another_dialect_becomes_one() {
         for (id, case) in cases(&folder, endpoint).into_iter().filter(|(_, case)| case["status"] == 200) {
             let body = &case["request_body"];
             let document = Document::scan(Bytes::from(body.to_string()), client.shape(), ScanLimits::default()).expect("JSON");
-            let (address, surface) = (Address::default(), Surface::default());
+            let (address, surface) = (Address::default(), crate::table::surface());
             let Ok(request) = client.read(&document, &address) else { continue };
             run += 1;
             let target = Target { model: "gpt-5", surface: &surface, fetched: Fetched::NONE };

@@ -20,6 +20,7 @@ mod usage;
 
 use bytes::Bytes;
 
+pub(super) use self::models::Model;
 use super::openai::ErrorText;
 use super::{Dialect, Names, Target, Translated};
 use crate::chat::{ChatRequest, Reply, StreamReader};

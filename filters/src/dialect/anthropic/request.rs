@@ -83,7 +83,7 @@ fn of(request: &ChatRequest<'_>, target: &Target<'_>, counts: bool) -> Result<Tr
     let model = &models::at(target);
     let names = ToolNames::of(tools, messages, NAME_BYTES);
     let scope = &mut turns::Scope { target, names: &names, losses: &mut losses };
-    let conversation = turns::read(messages, scope)?;
+    let conversation = turns::read(messages, model.prefill, scope)?;
     let format = format::choose(response_format, choice, (model, &names), &mut losses)?;
     let max_tokens = settings::max_tokens(*max_tokens, model, &mut losses)?;
     let thinking = Plan::choose(wish, model, circumstances(&format, &conversation, model, max_tokens), &mut losses);

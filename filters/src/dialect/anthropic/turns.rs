@@ -50,13 +50,16 @@ pub(super) struct Scope<'s> {
     pub(super) losses: &'s mut Losses,
 }
 
-/// Reads all messages.
-pub(super) fn read<'a>(messages: &[Message<'a>], scope: &mut Scope<'_>) -> Result<Conversation<'a>, Refusal> {
+/// Reads all messages; `prefill` says whether the model goes on with an answer that is begun.
+pub(super) fn read<'a>(messages: &[Message<'a>], prefill: bool, scope: &mut Scope<'_>) -> Result<Conversation<'a>, Refusal> {
     let mut conversation = Conversation::default();
     for message in messages {
         conversation.add(message, scope)?;
     }
     conversation.settle(messages, scope.losses)?;
+    if !prefill {
+        conversation.end_with_the_user(messages, scope.losses);
+    }
     Ok(conversation)
 }
 
@@ -73,6 +76,17 @@ impl<'a> Conversation<'a> {
         let [.., asked, answered] = self.turns.as_slice() else { return false };
         let thought = asked.blocks.iter().any(|block| matches!(block, Block::Thinking { .. } | Block::Redacted { .. }));
         !answered.results.is_empty() && asked.assistant && !thought
+    }
+
+    /// Leaves out an answer that is begun, for a model that refuses to go on with one. Calls without results are no such answer.
+    fn end_with_the_user(&mut self, messages: &[Message<'a>], losses: &mut Losses) {
+        let begun = |message: &&Message<'_>| message.role == Role::Assistant && message.tool_calls.is_empty();
+        let answers = messages.iter().rev().take_while(begun).count();
+        let ends = self.turns.last().is_some_and(|turn| turn.assistant) && self.turns.len() > 1;
+        if ends && answers > 0 && messages.iter().rev().nth(answers).is_none_or(|before| before.role != Role::Assistant) {
+            self.turns.pop();
+            losses.dropped(messages.iter().rev().take(answers).map(|message| message.view));
+        }
     }
 
     /// Writes the members `system` and `messages`.

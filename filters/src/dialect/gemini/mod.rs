@@ -22,6 +22,7 @@ mod wire;
 
 use bytes::Bytes;
 
+pub(super) use self::models::Traits;
 use super::openai::ErrorText;
 use super::{Dialect, Names, Surface, Target, Translated};
 use crate::chat::{ChatRequest, Reply, StreamReader};

@@ -24,7 +24,7 @@ pub(super) struct Writer<'t> {
     /// How tools are called on the wire.
     pub names: ToolNames,
     /// What the model takes.
-    pub model: &'static Traits,
+    pub model: &'t Traits,
     /// What the provider's surface takes.
     pub surface: &'t Surface,
     /// What stands in place of URLs.
@@ -37,7 +37,7 @@ impl<'t> Writer<'t> {
             out: Splice::new(),
             losses: Losses::default(),
             names: ToolNames::declared(declared),
-            model: Traits::of(target.model),
+            model: target.surface.models.gemini.of(target.model),
             surface: target.surface,
             fetched: target.fetched,
         }

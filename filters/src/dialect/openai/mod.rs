@@ -38,7 +38,7 @@ pub use tail::Tail;
 pub(super) use error::{default_code, status_of};
 pub(super) use form::{Form, House};
 pub(super) use media::data_uri;
-pub(super) use models::{Model, of as model};
+pub(super) use models::Model;
 pub(super) use request::translate;
 pub(super) use strict::compiles;
 pub(super) use wire::{literal, string};

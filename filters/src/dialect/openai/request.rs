@@ -2,7 +2,7 @@
 
 use super::form::Form;
 use super::messages;
-use super::models::{self, Model};
+use super::models::Model;
 use super::settings;
 use super::tools;
 use crate::chat::ChatRequest;
@@ -22,7 +22,7 @@ pub(super) struct Writer<'w> {
     pub(super) losses: Losses,
     pub(super) target: &'w Target<'w>,
     pub(super) form: &'static Form,
-    pub(super) model: &'static Model,
+    pub(super) model: &'w Model,
     pub(super) names: &'w ToolNames,
 }
 
@@ -81,7 +81,7 @@ pub(in crate::dialect) fn translate(request: &ChatRequest<'_>, target: &Target<'
         moved,
     } = request;
     let names = ToolNames::of(tools, messages, NAME_BYTES);
-    let model = models::of(target.model);
+    let model = target.surface.models.openai.of(target.model);
     let mut writer = Writer { out: Splice::new(), losses: Losses::default(), target, form, model, names: &names };
     writer.losses.approximated(moved.iter().copied());
     writer.losses.dropped(*modalities);

@@ -7,7 +7,6 @@ mod content;
 mod error;
 mod input;
 mod item;
-mod models;
 mod read;
 mod replay;
 mod reply;

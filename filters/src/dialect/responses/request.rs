@@ -8,7 +8,6 @@
 use std::borrow::Cow;
 
 use super::input;
-use super::models;
 use super::tools;
 use crate::chat::{ChatRequest, ResponseFormat, Thinking, Word};
 use crate::dialect::openai::{Model, compiles};
@@ -69,7 +68,7 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
     let unmapped = [top_k, n, seed, presence_penalty, frequency_penalty, logprobs, top_logprobs, modalities];
     losses.dropped(unmapped.into_iter().flatten().chain(stop).copied());
     let names = ToolNames::of(tools, messages, NAME_BYTES);
-    let model = models::of(target.model);
+    let model = target.surface.models.openai.of(target.model);
 
     let mut out = Splice::new();
     out.object().key("model").string(target.name());
@@ -87,7 +86,7 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
     }
     let verbosity = others.iter().find(|view| view.path() == "verbosity");
     write_text(response_format, verbosity.copied(), &mut losses, &mut out)?;
-    write_reasoning(thinking, target.model, &mut losses, &mut out);
+    write_reasoning(thinking, model, &mut losses, &mut out);
     write_user(*user, &mut losses, &mut out);
     write_tier(service_tier.as_ref(), &mut out);
     write_others(others, &mut losses, &mut out);
@@ -164,7 +163,7 @@ fn write_text(format: &ResponseFormat<'_>, verbosity: Option<View<'_>>, losses: 
 }
 
 /// A model that reasons is told how much, and gives its reasoning back.
-fn write_reasoning(thinking: &Thinking<'_>, model: &str, losses: &mut Losses, out: &mut Splice) {
+fn write_reasoning(thinking: &Thinking<'_>, model: &Model, losses: &mut Losses, out: &mut Splice) {
     let effort = thinking.effort().and_then(|(word, is_near)| {
         let taken = effort(&word, model);
         match &taken {
@@ -179,14 +178,13 @@ fn write_reasoning(thinking: &Thinking<'_>, model: &str, losses: &mut Losses, ou
     if let Some(effort) = &effort {
         out.key("reasoning").object().key("effort").string(effort).end_object();
     }
-    if models::reasons(model) || effort.is_some_and(|effort| effort != "none") {
+    if model.reasons() || effort.is_some_and(|effort| effort != "none") {
         out.key("include").raw(r#"["reasoning.encrypted_content"]"#);
     }
 }
 
 /// The effort that a model takes; as asked of one that is not known.
-fn effort<'a>(asked: &Word<'a>, model: &str) -> Option<Cow<'a, str>> {
-    let known = models::of(model);
+fn effort<'a>(asked: &Word<'a>, known: &Model) -> Option<Cow<'a, str>> {
     if known.efforts.is_empty() && !known.own {
         return Some(asked.text.clone());
     }

@@ -204,6 +204,46 @@ async fn waits_are_spans() {
     assert_eq!(trace.stages(), ["cool_down"]);
 }
 
+/// Until a request has waited for a place, for long enough to be told.
+async fn waiting(gateway: &Gateway) {
+    within("one that waits", async {
+        while !gateway.admin_get("/metrics").await.text().contains("heliostat_queue_length{provider=\"openai\"} 1") {}
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+}
+
+#[tokio::test]
+async fn a_wait_for_a_place_is_a_span_of_every_kind_of_request() {
+    let (openai, collector) = (Provider::start().await, Collector::start(Otlp::Http).await);
+    let bounded =
+        Config::new().provider("openai", &openai).line("openai", "concurrency_and_buffer_size: { concurrency: 1, buffer_size: 4 }");
+    let config = bounded.line("openai", "queue_ms: 9000").top(&format!("observability: {{ {} }}", collector.yaml()));
+    let gateway = Gateway::start(config).await;
+    let (chat, upload) = (ask(GPT).to_string().into_bytes(), vec![b'x'; 5 << 20]);
+    let json = ("content-type", "application/json");
+    for (path, kind, body) in [
+        ("/v1/chat/completions", json, &chat[..]),
+        ("/openai/files", json, b"{}"),
+        ("/openai/files", ("content-type", "application/octet-stream"), &upload),
+    ] {
+        openai.stepwise();
+        let (headers, before) = ([kind], ask(GPT));
+        let after_it = async {
+            let held = openai.next_request().await;
+            let release = async {
+                waiting(&gateway).await;
+                held.respond_json(200, &native::openai("hi")).await;
+                openai.next_request().await.respond_json(200, &native::openai("hi")).await;
+            };
+            tokio::join!(client::send(gateway.address, "POST", path, &headers, body), release).0
+        };
+        let (_, second) = tokio::join!(gateway.chat(&before), after_it);
+        let trace = collector.trace(second.expect(200).header("x-request-id")).await;
+        assert_eq!(trace.stages(), ["queue"], "{path}");
+    }
+}
+
 #[tokio::test]
 async fn what_failed_or_failed_over_or_took_long_is_kept_whatever_the_share() {
     let sampling = ", sampling: { ratio: 0, slow_ms: 100 }";

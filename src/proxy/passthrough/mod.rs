@@ -134,10 +134,10 @@ pub async fn serve(gateway: &Gateway, session: &mut Session, context: &mut Conte
 async fn enter(gate: &Gate, session: &mut Session, context: &mut Context, pass: &Pass) -> pingora::Result<Result<Permit, Full>> {
     let (began, deadline) = (Instant::now(), pass.keys.clocks.first_byte);
     let waited = &mut context.outcome.waits.queue;
-    if matches!(pass.way, Way::Native(_)) {
-        return Ok(counted(waited, gate.enter(deadline)).await);
-    }
-    let entered = Waiting { session, waited }.on(deadline, gate.enter(deadline)).await;
+    let entered = match pass.way {
+        Way::Native(_) => Ok(counted(waited, gate.enter(deadline)).await),
+        Way::Engine(_) => Waiting { session, waited }.on(deadline, gate.enter(deadline)).await,
+    };
     context.outcome.waited(StageKind::Queue, began);
     match entered {
         Ok(entered) => return Ok(entered),

@@ -20,6 +20,7 @@ use crate::proxy::context::Context;
 use crate::proxy::problem::Problem;
 use crate::proxy::propagate::Carried;
 use crate::proxy::{Gateway, attributes, body as whole, headers as own, reply};
+use crate::telemetry::event::StageKind;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::retry_after as wait;
 use crate::upstream::select::Used;
@@ -85,8 +86,10 @@ pub async fn peer(gateway: &Gateway, context: &mut Context) -> pingora::Result<B
     if let Err(without) = keys.choose(&live) {
         return refuse(state, told(without));
     }
-    let patience = Duration::from_millis(keys.candidate.timeouts.total_ms);
-    if !matches!(tokio::time::timeout(patience, keys.authorise(&live, &gateway.pool)).await, Ok(Ok(()))) {
+    let (began, patience) = (Instant::now(), Duration::from_millis(keys.candidate.timeouts.total_ms));
+    let authorised = tokio::time::timeout(patience, keys.authorise(&live, &gateway.pool)).await;
+    context.outcome.waited(StageKind::Token, began);
+    if !matches!(authorised, Ok(Ok(()))) {
         return refuse(state, Problem::new(502, "upstream_authentication", "No access token is granted to the gateway's service account."));
     }
     let Some(credential) = keys.current() else { return Error::e_explain(ErrorType::InternalError, "no key") };

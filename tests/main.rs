@@ -47,6 +47,7 @@ mod metrics;
 mod mistral;
 mod operate;
 mod passthrough;
+mod paths_out;
 mod policy;
 mod readme;
 mod reload;

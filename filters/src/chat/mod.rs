@@ -19,5 +19,6 @@ pub(crate) use read::{field, neutral, tool_choice};
 
 pub use peek::{FallbackRef, fallbacks, image_views, linked_views, model, wants_stream};
 pub use reply::{Choice, FinishReason, Glance, Reasoning, Reply, ReplyContext, ReplyImage, ReplyToolCall};
+pub(crate) use request::functions;
 pub use request::{ChatRequest, Message, Part, ReasoningTrace, ResponseFormat, Role, Tool, ToolCall, ToolChoice};
 pub use shape::CHAT;

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 
 use super::form::{Arguments, MediaSource, Schema, Thinking, Word};
 use crate::json::{Document, Literal, View};
+use crate::loss::Losses;
 use crate::refusal::Refusal;
 
 /// A whole request. Fields that are absent, `null`, or equal to their documented default are `None`: leaving them out loses nothing.
@@ -256,6 +257,13 @@ pub struct Tool<'a> {
     pub others: Vec<View<'a>>,
     /// The whole tool.
     pub view: View<'a>,
+}
+
+/// The tools that are functions. What is none (a search that a vendor runs, a grammar) another vendor cannot run, and is noted as dropped:
+/// coding agents declare such tools with every request, needed or not.
+pub(crate) fn functions<'t, 'a>(tools: &'t [Tool<'a>], losses: &mut Losses) -> Vec<&'t Tool<'a>> {
+    losses.dropped(tools.iter().filter(|tool| tool.name.is_none()).map(|tool| tool.view));
+    tools.iter().filter(|tool| tool.name.is_some()).collect()
 }
 
 /// Whether and what the model must call.

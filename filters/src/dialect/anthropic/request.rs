@@ -88,7 +88,7 @@ fn of(request: &ChatRequest<'_>, target: &Target<'_>, counts: bool) -> Result<Tr
     let max_tokens = settings::max_tokens(*max_tokens, model, &mut losses)?;
     let thinking = Plan::choose(wish, model, circumstances(&format, &conversation, model, max_tokens), &mut losses);
     let scope = tools::Scope { choice, no_parallel: *no_parallel, format: &format, names: &names, model, thinking: thinking.is_on() };
-    let toolbox = Toolbox::read(tools, &scope, &mut losses)?;
+    let toolbox = Toolbox::read(tools, &scope, &mut losses);
     let asked = Asked { temperature: *temperature, top_p: *top_p, top_k: *top_k };
     let mut body = Body {
         addressed: target.surface.body_version.as_deref().map_or(("model", target.name()), |version| ("anthropic_version", version)),

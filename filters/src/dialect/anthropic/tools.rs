@@ -5,11 +5,10 @@ use std::borrow::Cow;
 use super::format::{AnswerTool, Format};
 use super::models::Model;
 use super::schema::{self, Members};
-use crate::chat::{Schema, Tool, ToolChoice};
+use crate::chat::{Schema, Tool, ToolChoice, functions};
 use crate::dialect::tool_names::ToolNames;
 use crate::json::{Literal, Splice, View};
 use crate::loss::{LossKind, Losses};
-use crate::refusal::Refusal;
 
 /// The tools as they are sent, and which of them the model must call.
 #[derive(Debug, Default)]
@@ -50,15 +49,15 @@ pub(super) struct Scope<'s, 'a> {
 
 impl<'a> Toolbox<'a> {
     /// Reads the tools and the choice.
-    pub(super) fn read(tools: &[Tool<'a>], scope: &Scope<'_, 'a>, losses: &mut Losses) -> Result<Self, Refusal> {
-        let tools = tools.iter().map(|tool| declare(tool, scope, losses)).collect::<Result<_, _>>()?;
+    pub(super) fn read(tools: &[Tool<'a>], scope: &Scope<'_, 'a>, losses: &mut Losses) -> Self {
+        let tools = functions(tools, losses).into_iter().map(|tool| declare(tool, scope, losses)).collect();
         let mut toolbox = Self { tools, choice: None, single: scope.no_parallel.is_some() };
         toolbox.choose(scope, losses);
         if let Format::Tool(answer) = scope.format {
             toolbox.add_answer(answer, scope, losses);
         }
         toolbox.settle(scope, losses);
-        Ok(toolbox)
+        toolbox
     }
 
     /// Cache breakpoints, in order.
@@ -146,20 +145,16 @@ impl<'a> Toolbox<'a> {
     }
 }
 
-fn declare<'a>(tool: &Tool<'a>, scope: &Scope<'_, 'a>, losses: &mut Losses) -> Result<Declared<'a>, Refusal> {
-    let Tool { name, description, parameters, strict, cache_control, others, view } = tool;
-    let Some(name) = name else {
-        // A tool left out would change what the model can do.
-        return Err(Refusal::candidate(*view, "This model takes function tools only."));
-    };
+fn declare<'a>(tool: &Tool<'a>, scope: &Scope<'_, 'a>, losses: &mut Losses) -> Declared<'a> {
+    let Tool { name, description, parameters, strict, cache_control, others, view: _ } = tool;
     losses.dropped(others.iter().copied());
-    Ok(Declared {
-        name: scope.names.sent(name.text().unwrap_or_default()),
+    Declared {
+        name: scope.names.sent(name.and_then(View::text).unwrap_or_default()),
         description: description.and_then(View::literal),
         schema: parameters.clone(),
         strict: is_strict(*strict, parameters.as_ref(), scope.model, losses),
         cache: *cache_control,
-    })
+    }
 }
 
 /// Whether a strict tool can be held to its schema as it stands; the schema itself is never changed for it. `strict: false` is the

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::request::Writer;
 use super::schema;
-use crate::chat::{Schema, Tool, ToolChoice};
+use crate::chat::{Schema, Tool, ToolChoice, functions};
 use crate::dialect::rename::Renames;
 use crate::json::{Splice, View};
 
@@ -57,13 +57,9 @@ pub(super) fn write(writer: &mut Writer<'_>, tools: &[Tool<'_>], choice: &ToolCh
     let mut declarations = Splice::new();
     let mut declares = false;
     let mut strict = Vec::new();
-    for tool in tools {
-        let Tool { name, description, parameters, strict: is_strict, cache_control, others, view } = tool;
-        // A tool that is not a function (a vendor's own search, a grammar) has no counterpart.
-        let Some(name) = name.and_then(View::text) else {
-            writer.drop(*view);
-            continue;
-        };
+    for tool in functions(tools, &mut writer.losses) {
+        let Tool { name, description, parameters, strict: is_strict, cache_control, others, view: _ } = tool;
+        let name = name.and_then(View::text).unwrap_or_default();
         writer.drop_all([*cache_control]);
         writer.losses.dropped(others.iter().copied());
         strict.extend(is_strict.filter(|view| view.boolean() == Some(true)));

@@ -89,7 +89,7 @@ pub(in crate::dialect) fn translate(request: &ChatRequest<'_>, target: &Target<'
     writer.out.object().key("model").string(target.name());
     settings::stream(&mut writer, *stream);
     messages::write(&mut writer, messages)?;
-    tools::write(&mut writer, tools, tool_choice, *no_parallel_tool_calls)?;
+    tools::write(&mut writer, tools, tool_choice, *no_parallel_tool_calls);
     settings::limit(&mut writer, *max_tokens)?;
     let penalties = [("presence_penalty", *presence_penalty), ("frequency_penalty", *frequency_penalty)];
     let probabilities = [("logprobs", *logprobs), ("top_logprobs", *top_logprobs)];

@@ -2,31 +2,26 @@
 
 use super::form::Form;
 use super::request::Writer;
-use crate::chat::{Tool, ToolChoice};
+use crate::chat::{Tool, ToolChoice, functions};
 use crate::json::View;
-use crate::refusal::Refusal;
 
 /// The schema of a function without parameters, where one is demanded.
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 
 /// Writes `tools`, `tool_choice` and `parallel_tool_calls`.
-pub(super) fn write(
-    writer: &mut Writer<'_>,
-    tools: &[Tool<'_>],
-    choice: &ToolChoice<'_>,
-    no_parallel: Option<View<'_>>,
-) -> Result<(), Refusal> {
+pub(super) fn write(writer: &mut Writer<'_>, tools: &[Tool<'_>], choice: &ToolChoice<'_>, no_parallel: Option<View<'_>>) {
+    let tools = functions(tools, &mut writer.losses);
     if tools.is_empty() {
         writer.losses.dropped(no_parallel);
         if let ToolChoice::Required(view) | ToolChoice::Named { view, .. } | ToolChoice::Allowed { view, .. } = choice {
             writer.losses.dropped([*view]);
         }
-        return Ok(());
+        return;
     }
     let form = writer.form;
     writer.out.key("tools").array();
-    for tool in tools.iter().filter(|tool| is_offered(form, tool, choice)) {
-        declare(writer, tool)?;
+    for tool in tools.into_iter().filter(|tool| is_offered(form, tool, choice)) {
+        declare(writer, tool);
     }
     writer.out.end_array();
     if writer.lacks("tool_choice") {
@@ -37,7 +32,6 @@ pub(super) fn write(
     if let Some(out) = no_parallel.and_then(|asked| writer.member("parallel_tool_calls", Some(asked))) {
         out.raw("false");
     }
-    Ok(())
 }
 
 /// Mistral has no choice among some of the tools: the others are left out.
@@ -48,12 +42,9 @@ fn is_offered(form: &Form, tool: &Tool<'_>, choice: &ToolChoice<'_>) -> bool {
     }
 }
 
-fn declare(writer: &mut Writer<'_>, tool: &Tool<'_>) -> Result<(), Refusal> {
-    let Tool { name, description, parameters, strict, cache_control, others, view } = tool;
-    let Some(name) = name.and_then(View::text) else {
-        // A tool left out would change what the model can do.
-        return Err(Refusal::candidate(*view, "This model takes function tools only."));
-    };
+fn declare(writer: &mut Writer<'_>, tool: &Tool<'_>) {
+    let Tool { name, description, parameters, strict, cache_control, others, view: _ } = tool;
+    let name = name.and_then(View::text).unwrap_or_default();
     writer.losses.dropped(cache_control.iter().chain(others).copied());
     let sent = writer.names.sent(name);
     let Writer { out, form, .. } = writer;
@@ -70,7 +61,6 @@ fn declare(writer: &mut Writer<'_>, tool: &Tool<'_>) -> Result<(), Refusal> {
         out.key("strict").view(*strict);
     }
     out.end_object().end_object();
-    Ok(())
 }
 
 /// What a choice asks for beyond what a model does unasked.

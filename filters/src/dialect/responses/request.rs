@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use super::input;
 use super::tools;
-use crate::chat::{ChatRequest, ResponseFormat, Thinking, Word};
+use crate::chat::{ChatRequest, ResponseFormat, Thinking, Word, functions};
 use crate::dialect::openai::{Model, compiles};
 use crate::dialect::tool_names::ToolNames;
 use crate::dialect::{Names, Target, Translated};
@@ -76,7 +76,8 @@ pub(super) fn translate(request: &ChatRequest<'_>, target: &Target<'_>) -> Resul
         out.key("stream").raw("true");
     }
     input::write(messages, &mut input::Scope { target, names: &names, losses: &mut losses }, &mut out)?;
-    tools::write(tools, tool_choice, &names, &mut losses, &mut out)?;
+    let tools = &functions(tools, &mut losses);
+    tools::write(tools, tool_choice, &names, &mut losses, &mut out);
     if no_parallel_tool_calls.is_some_and(|view| tools::fit(tools, view, &mut losses)) {
         out.key("parallel_tool_calls").raw("false");
     }

@@ -4,50 +4,39 @@ use super::super::tool_names::ToolNames;
 use crate::chat::{Tool, ToolChoice};
 use crate::json::{Splice, View};
 use crate::loss::{LossKind, Losses};
-use crate::refusal::Refusal;
 
 /// Writes the members `tools` and `tool_choice`.
-pub(super) fn write(
-    tools: &[Tool<'_>],
-    choice: &ToolChoice<'_>,
-    names: &ToolNames,
-    losses: &mut Losses,
-    out: &mut Splice,
-) -> Result<(), Refusal> {
+pub(super) fn write(tools: &[&Tool<'_>], choice: &ToolChoice<'_>, names: &ToolNames, losses: &mut Losses, out: &mut Splice) {
     if !tools.is_empty() {
         out.key("tools").array();
         for tool in tools {
-            declare(tool, names, losses, out)?;
+            declare(tool, names, losses, out);
         }
         out.end_array();
     }
     let view = match choice {
-        ToolChoice::Unset => return Ok(()),
+        ToolChoice::Unset => return,
         ToolChoice::Auto(view) | ToolChoice::None(view) | ToolChoice::Required(view) => *view,
         ToolChoice::Named { view, .. } | ToolChoice::Allowed { view, .. } => *view,
     };
     if fit(tools, view, losses) {
         choose(choice, names, out.key("tool_choice"));
     }
-    Ok(())
 }
 
 /// Whether there are tools that something said of them can speak of; what speaks of none is lost.
-pub(super) fn fit(tools: &[Tool<'_>], said: View<'_>, losses: &mut Losses) -> bool {
+pub(super) fn fit(tools: &[&Tool<'_>], said: View<'_>, losses: &mut Losses) -> bool {
     if tools.is_empty() {
         losses.note(LossKind::Dropped, said);
     }
     !tools.is_empty()
 }
 
-fn declare(tool: &Tool<'_>, names: &ToolNames, losses: &mut Losses, out: &mut Splice) -> Result<(), Refusal> {
-    let Tool { name, description, parameters, strict, cache_control, others, view } = tool;
-    let Some(name) = name else {
-        // A tool left out would change what the model can do.
-        return Err(Refusal::candidate(*view, "This model takes function tools only."));
-    };
+fn declare(tool: &Tool<'_>, names: &ToolNames, losses: &mut Losses, out: &mut Splice) {
+    let Tool { name, description, parameters, strict, cache_control, others, view: _ } = tool;
+    let name = name.and_then(View::text).unwrap_or_default();
     losses.dropped(cache_control.iter().chain(others).copied());
-    out.element().object().key("type").string("function").key("name").string(&names.sent(name.text().unwrap_or_default()));
+    out.element().object().key("type").string("function").key("name").string(&names.sent(name));
     if let Some(description) = description {
         out.key("description").view(*description);
     }
@@ -64,7 +53,6 @@ fn declare(tool: &Tool<'_>, names: &ToolNames, losses: &mut Losses, out: &mut Sp
         None => out.raw("false"),
     };
     out.end_object();
-    Ok(())
 }
 
 fn choose(choice: &ToolChoice<'_>, names: &ToolNames, out: &mut Splice) {

@@ -14,6 +14,7 @@ pub(super) use write::reply;
 /// Every argument of a response. Others are refused, except those that begin with `x_`: tests send them to see them pass.
 const ARGUMENTS: &[&str] = &[
     "background",
+    "client_metadata",
     "context_management",
     "conversation",
     "include",
@@ -44,6 +45,24 @@ const ARGUMENTS: &[&str] = &[
     "top_p",
     "truncation",
     "user",
+];
+
+/// Tools that OpenAI runs itself, or that hold functions. Source: the API specification's `Tool`.
+const NO_FUNCTIONS: &[&str] = &[
+    "apply_patch",
+    "code_interpreter",
+    "computer",
+    "computer_use_preview",
+    "custom",
+    "file_search",
+    "image_generation",
+    "local_shell",
+    "mcp",
+    "namespace",
+    "shell",
+    "tool_search",
+    "web_search",
+    "web_search_preview",
 ];
 
 /// Shown in the answer, so that a translation of them can be seen.
@@ -161,7 +180,7 @@ fn tools(body: &Value, asked: &mut Asked) -> Result<(), Refusal> {
         Some(other) => return Err(invalid_type("tools", "an array of objects", other)),
     };
     for (index, tool) in tools.iter().enumerate() {
-        asked.tools.push(self::tool(&format!("tools[{index}]"), tool)?);
+        asked.tools.extend(self::tool(&format!("tools[{index}]"), tool)?);
     }
     asked.one_call = body.get("parallel_tool_calls") == Some(&Value::Bool(false));
     let Some(choice) = present(body, "tool_choice") else { return Ok(()) };
@@ -189,10 +208,14 @@ fn tools(body: &Value, asked: &mut Asked) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn tool(at: &str, tool: &Value) -> Result<Tool, Refusal> {
+/// A function; `None` for a tool that is none, which is taken and never called.
+fn tool(at: &str, tool: &Value) -> Result<Option<Tool>, Refusal> {
     let kind = tool.get("type").and_then(Value::as_str).ok_or_else(|| missing(&format!("{at}.type")))?;
+    if NO_FUNCTIONS.contains(&kind) {
+        return Ok(None);
+    }
     if kind != "function" {
-        return Err(invalid_value(&format!("{at}.type"), kind, &["function"]));
+        return Err(invalid_value(&format!("{at}.type"), kind, &[&["function"], NO_FUNCTIONS].concat()));
     }
     only(at, tool, &["type", "name", "description", "parameters", "strict"])?;
     let name = tool.get("name").and_then(Value::as_str).ok_or_else(|| missing(&format!("{at}.name")))?;
@@ -210,7 +233,7 @@ fn tool(at: &str, tool: &Value) -> Result<Tool, Refusal> {
     if strict && schema.get("additionalProperties") != Some(&Value::Bool(false)) {
         return Err(invalid("In context=(), 'additionalProperties' is required to be supplied and to be false."));
     }
-    Ok(Tool { name: name.to_owned(), schema: schema.clone() })
+    Ok(Some(Tool { name: name.to_owned(), schema: schema.clone() }))
 }
 
 fn format(body: &Value, asked: &mut Asked) -> Result<(), Refusal> {

@@ -85,7 +85,7 @@ async fn what_is_refused_is_counted_and_told_once() {
         ("GET", "/openai/files", &[], String::new(), 401, "missing_api_key"),
         ("POST", "/v1/messages", &[KEY], "{".to_owned(), 400, "invalid_json"),
         ("POST", "/v1/responses", &[KEY], "{".to_owned(), 400, "invalid_json"),
-        ("GET", "/openai/realtime", &SOCKET[..], String::new(), 401, "missing_api_key"),
+        ("GET", "/openai/realtime", SOCKET, String::new(), 401, "missing_api_key"),
     ] {
         let id = format!("refused-{code}-{:02}", watched.count.get());
         watched.send(&id, method, path, headers, body.as_bytes()).await.expect(status);

@@ -3,6 +3,7 @@
 AGENTS names the folder they are installed in, HELIOSTAT_BIN the gateway.
 """
 
+import json
 import os
 import pathlib
 import subprocess
@@ -42,7 +43,15 @@ def codex(model, prompt, home):
     return [packages(".bin/codex")[0], "exec", *flags, prompt], {"HELIOSTAT_KEY": "unused"}
 
 
-DIALECTS = {claude_code: "Messages", codex: "Responses"}
+def gemini_cli(model, prompt, home):
+    (home / ".gemini").mkdir(exist_ok=True)
+    settings = {"security": {"auth": {"selectedType": "gemini-api-key"}}, "privacy": {"usageStatisticsEnabled": False}}
+    (home / ".gemini/settings.json").write_text(json.dumps(settings))
+    there = {"GOOGLE_GEMINI_BASE_URL": URL, "GEMINI_API_KEY": "unused", "GEMINI_CLI_TRUST_WORKSPACE": "true"}
+    return [packages(".bin/gemini")[0], "--model", model, "--prompt", prompt, "--output-format", "text"], there
+
+
+DIALECTS = {claude_code: "Messages", codex: "Responses", gemini_cli: "Google's"}
 
 
 def packages(pattern):

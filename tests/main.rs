@@ -34,6 +34,7 @@ mod fixtures;
 mod genai;
 mod hostile_client;
 mod hostile_upstream;
+mod hostile_wire;
 mod http2;
 mod image_fetch;
 mod images;

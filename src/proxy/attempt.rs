@@ -184,10 +184,14 @@ impl Attempt<'_> {
         let (mut head, mut lease) = self.open(&mut waiting, times).await?;
         // All that is read here is also looked into: errors, usage, the first content.
         let decoded = lease.connection.decode(&mut head);
-        decoded.map_err(|coding| broken(&io::Error::new(io::ErrorKind::InvalidData, coding), false, true))?;
         if !(200..300).contains(&head.status) {
-            return Err(self.refused(head, lease, &mut waiting).await);
+            return Err(match decoded {
+                Ok(()) => self.refused(head, lease, &mut waiting).await,
+                // Its body cannot be read, but its status can.
+                Err(_) => Ended::Failed(Box::new(self.refusal(&head, b""))),
+            });
         }
+        decoded.map_err(|coding| broken(&io::Error::new(io::ErrorKind::InvalidData, coding), false, true))?;
         let ready = match pump {
             Some(pump) if is_event_stream(&head) => self.hold_stream(head, lease, pump, &mut waiting).await,
             _ => self.hold_whole(head, lease, &mut waiting).await,
@@ -253,13 +257,18 @@ impl Attempt<'_> {
         body.truncate(ERROR_BYTES);
         self.pool.give_back(lease);
         let body = body.freeze();
-        let mut fault = self.candidate.speech().dialect.fault(head.status, &body);
+        let failure = self.refusal(&head, &body);
+        Ended::Failed(Box::new(Failure { answer: Some((head, body)), ..failure }))
+    }
+
+    /// What an error status means, with as much as there is of its body.
+    fn refusal(&self, head: &Head, body: &[u8]) -> Failure {
+        let mut fault = self.candidate.speech().dialect.fault(head.status, body);
         if verdict::is_transient(fault.kind, head.text("x-should-retry")) {
             fault.kind = FaultKind::Server;
         }
-        let retry_after = super::headers::retry_after(&head, &fault);
-        let (outcome, status) = (Outcome::Fault(fault.kind), Some(head.status));
-        Ended::Failed(Box::new(Failure { outcome, fault, status, retry_after, answer: Some((head, body)) }))
+        let retry_after = super::headers::retry_after(head, &fault);
+        Failure { outcome: Outcome::Fault(fault.kind), fault, status: Some(head.status), retry_after, answer: None }
     }
 
     async fn hold_stream(&self, head: Head, mut lease: Lease, mut pump: Box<Pump>, waiting: &mut Waiting<'_>) -> Result<Ready, Ended> {
@@ -274,11 +283,12 @@ impl Attempt<'_> {
                 Err(Interrupt::Deadline) if began.is_some() && phase == Phase::FirstContent => break,
                 next => next.map_err(|interrupt| interrupt.ended(phase))?,
             };
+            let now = Instant::now();
             match next {
-                Ok(Some(chunk)) => pump.feed(&chunk, Instant::now(), &mut held),
+                Ok(Some(chunk)) => pump.feed(&chunk, now, &mut held),
                 Ok(None) => {
                     ended = true;
-                    pump.end(Instant::now(), &mut held);
+                    pump.end(now, &mut held);
                 }
                 Err(error) => return Err(broken(&error, false, true)),
             }
@@ -293,6 +303,10 @@ impl Attempt<'_> {
                 }
             }
             began = began.or(pump.seen.content_at);
+            // Where there is always more to read, nothing else looks at the clock.
+            if began.is_none() && now >= until {
+                return Err(Interrupt::Deadline.ended(phase));
+            }
         }
         Ok(Ready::Stream(Box::new(Streaming { head, lease, pump, held, ended })))
     }
@@ -318,7 +332,12 @@ impl Attempt<'_> {
         let mut first = None;
         let mut body = BytesMut::new();
         loop {
-            let until = self.clocks.first_content.min(Instant::now() + self.clocks.stall);
+            let now = Instant::now();
+            // Where there is always more to read, nothing else looks at the clock.
+            if now >= self.clocks.first_content {
+                return Err(Interrupt::Deadline.ended(Phase::Stall));
+            }
+            let until = self.clocks.first_content.min(now + self.clocks.stall);
             let next = waiting.on(until, lease.connection.next_body()).await;
             match next.map_err(|interrupt| interrupt.ended(Phase::Stall))? {
                 // A reply that came in one piece is passed on as that piece.

@@ -53,6 +53,9 @@ pub struct Terms<'a> {
 pub fn inspect(ready: Ready, terms: Terms<'_>) -> Result<Ready, Ended> {
     let Ready::Whole(mut whole) = ready else { return Ok(ready) };
     if whole.rest.is_some() {
+        if !whole.body.trim_ascii_start().starts_with(b"{") {
+            return Err(attempt::in_stream(malformed("The provider's reply is no JSON object.")));
+        }
         let too_long = || attempt::in_stream(malformed("The provider's reply is too long to be translated."));
         return if terms.same_dialect { Ok(Ready::Whole(whole)) } else { Err(too_long()) };
     }

@@ -110,7 +110,9 @@ impl Pump {
             let had_content = seen.content_at == Some(now);
             let mut take = |event: StreamEvent<'_>| {
                 seen.note(&event, now, secret);
-                if let Some(writer) = writer {
+                // Until there is content nobody is there to be told that the upstream still works.
+                let is_told = seen.content_at.is_some() || !matches!(event, StreamEvent::Ping);
+                if let Some(writer) = writer.as_mut().filter(|_| is_told) {
                     writer.write(&event, &mut text);
                 }
             };

@@ -139,10 +139,13 @@ pub async fn stream(
         if over {
             break;
         }
-        let fresh = streaming.pump.seen.content_at.is_some_and(|at| at.elapsed() < clocks.fresh());
+        let now = Instant::now();
+        let fresh = streaming.pump.seen.content_at.is_some_and(|at| now.saturating_duration_since(at) < clocks.fresh());
         streaming.pump.quiet(fresh);
         let until = clocks.until_stall(&streaming.pump, committed);
-        match gather(session, context, &mut streaming, &mut out, until).await {
+        // Where there is always more to read, nothing else looks at the clock.
+        let gathered = if now < until { gather(session, context, &mut streaming, &mut out, until).await } else { Err(Interrupt::Deadline) };
+        match gathered {
             Ok(()) => {}
             Err(Interrupt::ClientGone) => return Ok((Relayed::ClientGone, streaming.pump)),
             Err(Interrupt::Deadline) if streaming.pump.has_said_all() => streaming.ended = true,

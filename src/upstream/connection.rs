@@ -9,6 +9,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes, BytesMut};
+use nix::errno::Errno;
+use nix::sys::socket::MsgFlags;
 use pingora::protocols::Stream;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
@@ -19,6 +21,8 @@ use super::head::Head;
 const READ_BYTES: usize = 16 * 1024;
 /// The longest response head we accept.
 const HEAD_LIMIT_BYTES: usize = 64 * 1024;
+/// The most interim answers to one request: there are one or two.
+const INTERIM_MAX: usize = 32;
 /// How much of an upgraded connection is taken in while it takes nothing itself.
 const AHEAD_BYTES: usize = 1 << 20;
 /// The status of an upgraded connection: what follows is not HTTP.
@@ -72,12 +76,17 @@ impl Connection {
     /// # Errors
     /// The connection ended or broke before a whole head; or the head is not HTTP (`InvalidData`).
     pub async fn read_head(&mut self) -> io::Result<Head> {
+        let mut interim = 0;
         loop {
             if let Some(head) = Head::take(&mut self.buffer)? {
                 if head.status < 100 {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "a status that answers nothing"));
                 }
                 if head.is_informational() && head.status != SWITCHING {
+                    interim += 1;
+                    if interim > INTERIM_MAX {
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, "interim answers without end"));
+                    }
                     continue;
                 }
                 let framing = Framing::of(&head)?;
@@ -190,10 +199,13 @@ impl Connection {
         self.reusable && self.body.is_finished() && self.buffer.is_empty()
     }
 
-    /// One non-blocking look at an idle connection: alive if there is nothing to read. Bytes or an end mean it is of no use.
+    /// One non-blocking look at an idle connection: alive if there is nothing to read. Bytes or an end mean it is of no use: what they
+    /// answer is not the next request. The kernel is asked itself, since the runtime hears of what has arrived a moment later, and on
+    /// another thread.
     #[must_use]
     pub fn is_alive(&mut self) -> bool {
-        self.poll_fill(&mut Context::from_waker(Waker::noop())).is_pending()
+        let peek = nix::sys::socket::recv(self.stream.id(), &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT);
+        peek == Err(Errno::EAGAIN) && self.poll_fill(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, pieces: &mut Pieces<'_>) -> Poll<io::Result<Sent>> {

@@ -51,6 +51,11 @@ impl H2Provider {
         within("a request to reach the HTTP/2 provider", asks.recv()).await.expect("the fake runs")
     }
 
+    /// Nobody has asked for anything that was not taken.
+    pub async fn nobody(&self) {
+        assert!(self.asks.lock().await.try_recv().is_err(), "nobody expected this request");
+    }
+
     /// Connections accepted so far.
     pub fn connections(&self) -> usize {
         *self.connections.borrow()
@@ -107,6 +112,11 @@ impl Events {
 
     pub fn end(mut self) {
         self.stream.send_data(Bytes::new(), true).expect("an open stream");
+    }
+
+    /// Resets it as if nothing had been done.
+    pub fn refuse(mut self) {
+        self.stream.send_reset(Reason::REFUSED_STREAM);
     }
 
     /// Waits until the gateway resets the stream.

@@ -139,6 +139,11 @@ impl Provider {
         self
     }
 
+    /// Waits for the next request on a connection that was taken over: [`Request::into_connection`].
+    pub fn carry_on(&self, connection: Connection) {
+        keep(connection, Arc::clone(&self.shared));
+    }
+
     /// What came so far and was answered by a script.
     pub fn received(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::support::sample::{GIF, JPEG, PNG, ask_parts, data_uri, image, text};
-use crate::support::{Config, Gateway, Provider, Reply, Value, json, native, reply};
+use crate::support::{Config, Gateway, Provider, Reply, Value, client, json, native, reply};
 
 const CLAUDE: &str = "anthropic/claude-sonnet-4-5";
 const FLASH: &str = "gemini/gemini-2.5-flash";
@@ -401,4 +401,33 @@ async fn tls_is_verified_against_the_name_in_the_url() {
     let wary = Gateway::with(&yaml).await;
     refused(&wary.chat(&ask("localhost")).await, "failed_to_download_image");
     assert_eq!(gemini.received().len(), 1);
+}
+
+const PDF: &str = "JVBERi0xLjQ=";
+
+/// OpenAI's chat completions take no document by URL, from whichever client: it is fetched, as a PDF.
+#[tokio::test]
+async fn a_document_by_url_is_fetched_for_those_who_take_data_alone() {
+    let world = open().await;
+    let url = world.url("/a.pdf");
+    let wanted = json!({"type": "file", "file": {"filename": "document.pdf", "file_data": format!("data:application/pdf;base64,{PDF}")}});
+    let document = json!({"type": "document", "source": {"type": "url", "url": url}});
+    let message = json!([{"role": "user", "content": [{"type": "text", "text": "?"}, document]}]);
+    let messages = json!({"model": GPT, "max_tokens": 9, "messages": message});
+    let item = json!({"role": "user", "content": [{"type": "input_text", "text": "?"}, {"type": "input_file", "file_url": url}]});
+    let responses = json!({"model": "other/gpt-4o", "input": [item]});
+    world.host.script([file(PDF)]);
+    client::send(world.gateway.address, "POST", "/v1/messages", &[], messages.to_string().as_bytes()).await.expect(200);
+    assert_eq!(sent(&world.openai)["messages"][0]["content"][1], wanted);
+
+    let config =
+        Config::new().at("other", &world.openai.url()).keys("other", "[{ value: env.OTHER_API_KEY }]").line("other", "dialect: openai");
+    let gateway = Gateway::start(config.top("image_fetch: { allow_private: true }")).await;
+    world.host.script([file(PDF)]);
+    client::send(gateway.address, "POST", "/v1/responses", &[], responses.to_string().as_bytes()).await.expect(200);
+    assert_eq!(sent(&world.openai)["messages"][0]["content"][1], wanted);
+    // What the URL holds decides: an image is shown as one.
+    world.host.script([file(PNG)]);
+    client::send(world.gateway.address, "POST", "/v1/messages", &[], messages.to_string().as_bytes()).await.expect(200);
+    assert_eq!(sent(&world.openai)["messages"][0]["content"][1]["type"], "image_url");
 }

@@ -559,3 +559,20 @@ async fn tokens_are_counted_by_who_can_and_else_estimated() {
     count(CLAUDE, json!({})).await.expect(400);
     assert_eq!(count("nobody/x", json!({})).await.expect(404).json()["error"]["type"], "not_found_error");
 }
+
+#[tokio::test]
+async fn the_usage_of_a_message_too_long_to_hold_is_counted() {
+    let claude = Provider::start().await;
+    let mut message = native::anthropic(&"word ".repeat(300_000));
+    message["usage"] = json!({"input_tokens": 4, "cache_read_input_tokens": 3, "output_tokens": 2});
+    let body = message.to_string();
+    assert!(body.len() > 1 << 20);
+    claude.always(reply::bytes(200, "application/json", body.clone()));
+    let gateway = Gateway::start(Config::new().provider("anthropic", &claude)).await;
+    let asked = json!({"model": "anthropic/claude-sonnet-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+    let headers = [("anthropic-version", "2023-06-01"), ("x-request-id", "long")];
+    let answer = client::send(gateway.address, "POST", "/v1/messages", &headers, asked.to_string().as_bytes()).await;
+    assert!(answer.expect(200).text() == body, "byte for byte");
+    let usage = gateway.access("long").await["usage"].clone();
+    assert_eq!((&usage["prompt_tokens"], &usage["completion_tokens"]), (&json!(7), &json!(2)), "{usage}");
+}

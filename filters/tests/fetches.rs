@@ -40,6 +40,16 @@ fn each_dialect_knows_what_it_may_pass_on() {
     }
 }
 
+/// Documents are another matter: OpenAI's chat completions take them as data alone.
+#[test]
+fn each_dialect_knows_which_documents_it_may_pass_on() {
+    for (name, expected) in [("openai", false), ("responses", true), ("anthropic", true), ("mistral", true)] {
+        let dialect = dialect::by_name(name).unwrap();
+        assert!(dialect.fetches("https://h.example/a.pdf", &Surface::default()), "{name}");
+        assert_eq!(dialect.fetches_files("https://h.example/a.pdf", &Surface::default()), expected, "{name}");
+    }
+}
+
 #[test]
 fn a_fetched_image_stands_in_the_body_without_a_copy() {
     let body = r#"{"model":"p/m", "messages":[{"content":[{"image_url":{"url":"https:\/\/h/a", "x":1e2}},{"image_url":"https://h/b"},

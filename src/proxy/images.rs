@@ -36,6 +36,8 @@ pub struct Images<'a> {
 struct Link<'a> {
     url: Cow<'a, str>,
     view: View<'a>,
+    /// It is to be a document or another file, not an image.
+    is_file: bool,
 }
 
 impl<'a> Images<'a> {
@@ -111,7 +113,7 @@ impl<'a> Images<'a> {
                 Some(None) => return Err(failed(link.view, &Fault::Timeout)),
                 Some(Some(Err(fault))) => return Err(failed(link.view, fault)),
                 Some(Some(Ok(inline))) => {
-                    check_type(candidate, link.view, inline)?;
+                    check_type(candidate, link, inline)?;
                     fetched.insert(link.url.as_ref(), inline.clone());
                 }
             }
@@ -126,8 +128,10 @@ impl<'a> Images<'a> {
         if self.links.is_some() || (takes_all && self.rules.mode != ImageFetchMode::Always) {
             return;
         }
-        let views = self.call.operation.links(&self.call.document);
-        self.links = Some(views.into_iter().filter_map(|view| Some(Link { url: url_at(view)?, view })).collect());
+        let document = &self.call.document;
+        let images: BTreeSet<usize> = self.call.operation.client.images(document).iter().map(|view| view.range().start).collect();
+        let link = |view: View<'a>| Some(Link { url: url_at(view)?, view, is_file: !images.contains(&view.range().start) });
+        self.links = Some(self.call.operation.links(document).into_iter().filter_map(link).collect());
     }
 
     /// The first URL that would be one too many to fetch.
@@ -139,20 +143,23 @@ impl<'a> Images<'a> {
     fn needed<'s>(&'s self, candidate: &'s Candidate) -> impl Iterator<Item = &'s Link<'a>> {
         let always = self.rules.mode == ImageFetchMode::Always;
         let speech = candidate.speech();
-        let needs = move |link: &&Link<'_>| is_web(&link.url, true) && (always || !speech.dialect.fetches(&link.url, &speech.surface));
+        let takes = move |link: &Link<'_>| match link.is_file {
+            true => speech.dialect.fetches_files(&link.url, &speech.surface),
+            false => speech.dialect.fetches(&link.url, &speech.surface),
+        };
+        let needs = move |link: &&Link<'_>| is_web(&link.url, true) && (always || !takes(link));
         self.links.iter().flatten().filter(needs)
     }
 }
 
-fn check_type(candidate: &Candidate, at: View<'_>, inline: &Inline) -> Result<(), Refusal> {
+fn check_type(candidate: &Candidate, link: &Link<'_>, inline: &Inline) -> Result<(), Refusal> {
     let types = &candidate.speech().surface.image_types;
-    let is_file = at.key().is_some_and(|key| matches!(key.as_ref(), "file_data" | "document_url" | "fileUri" | "file_uri"));
-    if types.iter().any(|taken| *taken == inline.media_type) || (is_file && !inline.media_type.starts_with("image/")) {
+    if types.iter().any(|taken| *taken == inline.media_type) || (link.is_file && !inline.media_type.starts_with("image/")) {
         return Ok(());
     }
     let takes = if types.is_empty() { "no images".to_owned() } else { types.join(", ") };
     let message = format!("The image at this URL is {}; this provider takes {takes}.", inline.media_type);
-    Err(Refusal::candidate(at, message).with_code("unsupported_image_media_type"))
+    Err(Refusal::candidate(link.view, message).with_code("unsupported_image_media_type"))
 }
 
 fn not_fetched(at: View<'_>) -> Refusal {

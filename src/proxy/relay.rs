@@ -273,7 +273,7 @@ pub async fn remainder(session: &mut Session, context: &mut Context, rest: Rest,
             }
         }
     }
-    context.outcome.usage = tail.usage().unwrap_or(context.outcome.usage);
+    context.outcome.usage = tail.usage(context.dialect).unwrap_or(context.outcome.usage);
     pool.give_back(lease);
     Ok(())
 }

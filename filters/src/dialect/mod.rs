@@ -26,6 +26,7 @@ use crate::image::{self, Fetched};
 use crate::json::Pieces;
 use crate::loss::Loss;
 use crate::refusal::{Refusal, RefusalScope};
+use crate::usage::Usage;
 
 pub use self::anthropic::Anthropic;
 pub use self::client::{Address, Asked, Client, Kind, Model, Written};
@@ -53,9 +54,14 @@ pub trait Dialect: Sync + Send + std::fmt::Debug {
     /// The path and query of a chat call, below the provider's base URL: `/chat/completions`, `/models/{model}:generateContent`.
     fn chat_path(&self, model: &str, stream: bool) -> String;
 
-    /// Whether a provider with this surface fetches the URL of an image or file itself.
+    /// Whether a provider with this surface fetches the URL of an image itself.
     fn fetches(&self, url: &str, surface: &Surface) -> bool {
         surface.image_urls && image::is_web(url, false)
+    }
+
+    /// The same of a document, or of another file that is no image.
+    fn fetches_files(&self, url: &str, surface: &Surface) -> bool {
+        self.fetches(url, surface)
     }
 
     /// Translates a chat request for this dialect. Runs once an attempt; same dialect: the client's bytes but for `model` and `fallbacks`.
@@ -78,6 +84,11 @@ pub trait Dialect: Sync + Send + std::fmt::Debug {
         let reply = self.chat_reply(body, names)?;
         let (empty, finish) = (reply.is_empty(), reply.choices.first().and_then(|choice| choice.finish));
         Ok(Glance { model: reply.model, usage: reply.usage, finish, empty })
+    }
+
+    /// The member of a whole reply that counts its tokens, and how it is read: for a reply that is too long to be read whole.
+    fn counts(&self) -> (&'static str, fn(&str) -> Option<Usage>) {
+        ("usage", openai::usage_of)
     }
 
     /// A reader for a stream's events.

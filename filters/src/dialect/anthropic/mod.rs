@@ -26,6 +26,7 @@ use super::{Dialect, Names, Target, Translated};
 use crate::chat::{ChatRequest, Reply, StreamReader};
 use crate::fault::Fault;
 use crate::refusal::Refusal;
+use crate::usage::Usage;
 
 /// The dialect.
 #[derive(Debug)]
@@ -46,6 +47,10 @@ impl Dialect for Anthropic {
 
     fn chat_reply<'a>(&self, body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Fault> {
         reply::read(body, names)
+    }
+
+    fn counts(&self) -> (&'static str, fn(&str) -> Option<Usage>) {
+        ("usage", |raw| serde_json::from_str::<usage::Counts>(raw).ok().map(|counts| counts.usage()))
     }
 
     fn chat_stream(&self, names: Names) -> Box<dyn StreamReader> {

@@ -29,6 +29,7 @@ use crate::chat::{ChatRequest, Reply, StreamReader};
 use crate::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use crate::fault::Fault;
 use crate::refusal::Refusal;
+use crate::usage::Usage;
 
 /// The dialect, as clients and as providers speak it.
 #[derive(Debug)]
@@ -53,6 +54,10 @@ impl Dialect for Gemini {
 
     fn chat_reply<'a>(&self, body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Fault> {
         reply::read(body, names)
+    }
+
+    fn counts(&self) -> (&'static str, fn(&str) -> Option<Usage>) {
+        ("usageMetadata", |raw| serde_json::from_str::<wire::UsageMetadata<'_>>(raw).ok().map(|counts| counts.usage()))
     }
 
     fn chat_stream(&self, names: Names) -> Box<dyn StreamReader> {

@@ -45,6 +45,10 @@ impl Dialect for Mistral {
         OpenAi.fetches(url, surface)
     }
 
+    fn fetches_files(&self, url: &str, surface: &Surface) -> bool {
+        OpenAi.fetches(url, surface)
+    }
+
     fn chat_request(&self, request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {
         translate(request, target, &FORM)
     }

@@ -41,7 +41,7 @@ pub(super) use media::data_uri;
 pub(super) use models::Model;
 pub(super) use request::translate;
 pub(super) use strict::compiles;
-pub(super) use wire::{literal, string};
+pub(super) use wire::{literal, string, usage_of};
 
 /// The dialect.
 #[derive(Debug)]
@@ -59,6 +59,11 @@ impl Dialect for OpenAi {
     /// Plain `http` too, and what is no web address at all: the bytes are the client's own.
     fn fetches(&self, url: &str, surface: &Surface) -> bool {
         surface.image_urls || !image::is_web(url, true)
+    }
+
+    /// It takes files as data alone.
+    fn fetches_files(&self, url: &str, _surface: &Surface) -> bool {
+        !image::is_web(url, true)
     }
 
     fn chat_request(&self, request: &ChatRequest<'_>, target: &Target<'_>) -> Result<Translated, Refusal> {

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::wire;
+use crate::dialect::Dialect;
 use crate::usage::Usage;
 
 /// How much of the end is kept. What stands behind a usage is short.
@@ -24,20 +24,40 @@ impl Tail {
     }
 
     /// The usage, once the reply is over; `None` if its end holds none. A quoted `"usage"` within a string is none: its quotes
-    /// are escaped there.
+    /// are escaped there. Anthropic's, OpenAI's and Google's replies count at their end.
     #[must_use]
-    pub fn usage(&self) -> Option<Usage> {
-        let at = memchr::memmem::rfind(&self.bytes, b"\"usage\"")?;
-        let behind = String::from_utf8_lossy(self.bytes.get(at + b"\"usage\"".len()..)?);
+    pub fn usage(&self, dialect: &dyn Dialect) -> Option<Usage> {
+        let (member, read) = dialect.counts();
+        let quoted = format!("\"{member}\"");
+        let at = memchr::memmem::rfind(&self.bytes, quoted.as_bytes())?;
+        let behind = String::from_utf8_lossy(self.bytes.get(at + quoted.len()..)?);
         let value = behind.trim_start().strip_prefix(':')?;
         let counts: &RawValue = serde_json::Deserializer::from_str(value).into_iter().next()?.ok()?;
-        wire::usage(counts)
+        read(counts.get())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Tail;
+    use crate::dialect::by_name;
+    use crate::dialect::openai::OpenAi;
+
+    #[test]
+    fn each_dialect_counts_in_its_own_words() {
+        let cases = [
+            ("anthropic", r#"{"stop_reason":"end_turn","usage":{"input_tokens":4,"cache_read_input_tokens":3,"output_tokens":2}}"#),
+            ("responses", r#"{"usage":{"input_tokens":7,"output_tokens":2,"total_tokens":9},"user":null,"metadata":{}}"#),
+            ("gemini", r#"{"usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":2},"modelVersion":"gemini"}"#),
+            ("mistral", r#"{"usage":{"prompt_tokens":7,"completion_tokens":2}}"#),
+        ];
+        for (dialect, end) in cases {
+            let mut tail = Tail::default();
+            tail.push(end.as_bytes());
+            let usage = tail.usage(by_name(dialect).expect("a dialect")).expect("a usage");
+            assert_eq!((usage.prompt_tokens, usage.completion_tokens), (Some(7), Some(2)), "{dialect}");
+        }
+    }
 
     #[test]
     fn the_last_usage_is_found_however_the_reply_is_cut() {
@@ -46,7 +66,7 @@ mod tests {
         for size in [1, 7, 100, 4095, 4096, 4097, body.len()] {
             let mut tail = Tail::default();
             body.as_bytes().chunks(size).for_each(|piece| tail.push(piece));
-            let usage = tail.usage().expect("a usage");
+            let usage = tail.usage(&OpenAi).expect("a usage");
             assert_eq!((usage.prompt_tokens, usage.total_tokens), (Some(7), Some(9)), "{size}");
         }
     }
@@ -56,7 +76,7 @@ mod tests {
         for body in ["", "{}", r#"{"a":"\"usage\": {}"}"#, r#"{"usage":null}"#, r#"{"usage":{"prompt_tokens":1"#] {
             let mut tail = Tail::default();
             tail.push(body.as_bytes());
-            assert!(tail.usage().is_none(), "{body}");
+            assert!(tail.usage(&OpenAi).is_none(), "{body}");
         }
     }
 }

@@ -374,6 +374,11 @@ static FINISH_REASONS: &[(&str, FinishReason)] = &[
     ("content_filter", FinishReason::ContentFilter),
 ];
 
+/// Token counts by their JSON.
+pub(in crate::dialect) fn usage_of(raw: &str) -> Option<Usage> {
+    serde_json::from_str(raw).ok().and_then(usage)
+}
+
 /// Token counts in OpenAI's shape, with DeepSeek's and OpenRouter's additions.
 pub(super) fn usage(raw: &RawValue) -> Option<Usage> {
     #[derive(Default, Deserialize)]

@@ -23,6 +23,7 @@ use crate::chat::{ChatRequest, Reply, StreamReader};
 use crate::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use crate::fault::Fault;
 use crate::refusal::Refusal;
+use crate::usage::Usage;
 
 pub use stream::EventWriter;
 pub use write::{echo, write_reply};
@@ -51,6 +52,10 @@ impl Dialect for Responses {
 
     fn chat_reply<'a>(&self, body: &'a Bytes, names: &Names) -> Result<Reply<'a>, Fault> {
         reply::read(body, names)
+    }
+
+    fn counts(&self) -> (&'static str, fn(&str) -> Option<Usage>) {
+        ("usage", |raw| serde_json::from_str(raw).ok().and_then(wire::usage))
     }
 
     fn chat_stream(&self, names: Names) -> Box<dyn StreamReader> {

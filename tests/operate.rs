@@ -2,6 +2,7 @@
 
 use crate::support::client;
 use crate::support::gateway::{file, run};
+use crate::support::http;
 use crate::support::reply::Reply;
 use crate::support::{Config, Gateway, Provider, Value, ask, json, native, reply, with};
 
@@ -100,6 +101,62 @@ async fn raw_requests_are_drilled_too() {
     assert_eq!(openai.received().len(), 0);
 }
 
+/// An upload streams through, and cannot be sent again.
+async fn upload(gateway: &Gateway) -> client::Reply {
+    let mut connection = client::connect(gateway.address).await;
+    let fields = [("host", "h"), ("content-type", "audio/wav"), ("transfer-encoding", "chunked")];
+    connection.write(&http::head("POST /openai/v1/files HTTP/1.1", &fields)).await.unwrap();
+    let _ = connection.write(&http::chunk(b"some")).await;
+    let _ = connection.write(b"0\r\n\r\n").await;
+    client::answer(&mut connection).await
+}
+
+#[tokio::test]
+async fn an_upload_meets_the_fault_that_is_drilled() {
+    let (openai, _anthropic, gateway) = pair().await;
+    for (fault, status, word) in [
+        ("429", 429, "drill 429"),
+        ("500", 500, "drill 500"),
+        ("503", 503, "drill 503"),
+        // As the client's dialect says it.
+        ("529", 503, "drill 529"),
+        ("timeout", 504, "drill timeout_header"),
+        ("refused", 502, "drill connect"),
+        ("reset", 502, "drill reset"),
+    ] {
+        change(&gateway, "POST", "/drill", &json!({"target": "openai", "fault": fault, "seconds": 600})).await.expect(200);
+        let reply = upload(&gateway).await;
+        assert!(reply.expect(status).error().contains("drill"), "{fault}: {}", reply.text());
+        assert!(reply.attempts().iter().all(|attempt| attempt.ends_with(word)) && !reply.attempts().is_empty(), "{:?}", reply.attempts());
+        change(&gateway, "DELETE", "/drill", &json!({"target": "openai"})).await.expect(200);
+    }
+    assert_eq!(openai.received().len(), 0);
+    // A limit is one key's: the other takes the upload.
+    change(&gateway, "POST", "/drill", &json!({"target": "openai/one", "fault": "429", "seconds": 600})).await.expect(200);
+    for _ in 0..4 {
+        upload(&gateway).await.expect(200);
+    }
+    assert!(openai.received().iter().all(|seen| seen.head.header("authorization") == Some("Bearer sk-secret-key_b")));
+}
+
+#[tokio::test]
+async fn the_end_of_a_drill_leaves_what_the_provider_said() {
+    let (openai, _anthropic, gateway) = pair().await;
+    let limited = || reply::status(429).header("retry-after", "600");
+    openai.script([limited(), limited()]);
+    assert_eq!(gateway.chat(&question()).await.expect(200).content(), "from claude");
+    for target in ["openai", "openai/one"] {
+        change(&gateway, "POST", "/drill", &json!({"target": target, "fault": "429", "seconds": 60})).await.expect(200);
+        assert_eq!(gateway.chat(&question()).await.expect(200).content(), "from claude");
+        change(&gateway, "DELETE", "/drill", &json!({"target": target})).await.expect(200);
+        for name in ["one", "two"] {
+            let key = key(&gateway, name).await;
+            assert!(key["standing"] == "cooling" && key["cooling_ms"].as_u64().unwrap() > 500_000, "{target}: {key}");
+        }
+    }
+    assert_eq!(openai.received().len(), 2);
+}
+
 #[tokio::test]
 async fn a_cordoned_key_gets_nothing_until_it_is_back_also_after_a_reload() {
     let (openai, anthropic) = (Provider::start().await, Provider::start().await);
@@ -156,6 +213,23 @@ async fn a_request_is_explained_and_not_sent() {
     let unknown = change(&gateway, "POST", "/explain", &ask("nobody/nothing")).await;
     assert!(unknown.expect(404).text().contains("nobody/nothing"));
     assert_eq!(openai.received().len() + anthropic.received().len(), 0);
+}
+
+#[tokio::test]
+async fn where_a_conversation_goes_that_is_too_long_is_explained() {
+    let (openai, anthropic) = (Provider::start().await, Provider::start().await);
+    let larger = "context_fallbacks: [{ primary: openai/gpt-4o, fallback: [openai/gpt-4.1, anthropic/claude-sonnet-4-5] }]";
+    let route = "mcp: [{ id: kept, primary: openai/gpt-4o, policy: { providers: [openai] } }]";
+    let config = Config::new().provider("openai", &openai).provider("anthropic", &anthropic).top(larger).top(route);
+    let gateway = Gateway::start(config).await;
+    for (model, wanted) in
+        [("openai/gpt-4o", json!(["openai/gpt-4.1", "anthropic/claude-sonnet-4-5"])), ("kept", json!(["openai/gpt-4.1"]))]
+    {
+        let told = change(&gateway, "POST", "/explain", &ask(model)).await.expect(200).json();
+        assert_eq!(told["candidates"][0]["context_fallbacks"], wanted, "{told}");
+    }
+    let told = change(&gateway, "POST", "/explain", &ask("anthropic/claude-sonnet-4-5")).await.expect(200).json();
+    assert_eq!(told["candidates"][0]["context_fallbacks"], json!([]));
 }
 
 #[tokio::test]

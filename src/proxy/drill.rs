@@ -8,25 +8,44 @@ use bytes::Bytes;
 use heliostat_filters::dialect::openai::ErrorText;
 use http::{HeaderMap, StatusCode};
 
-use super::attempt::{self, AttemptClocks, Ended, Failure, Waiting};
+use super::attempt::{self, AttemptClocks, Ended, Failure, Interrupt, Waiting};
+use super::problem::Problem;
 use crate::config::Candidate;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::head::Head;
 use crate::upstream::intervention::DrillFault;
-use crate::upstream::verdict::{Outcome, Phase};
+use crate::upstream::verdict::{Outcome, Phase, conclude};
 
 const WORDS: &str = "A drill: this provider fails on purpose until its operator's time is over.";
 
 /// Fails an attempt at `candidate`. A status says with it when the drill, which lasts until `until`, will be over.
 pub async fn fail(fault: DrillFault, until: Instant, candidate: &Candidate, clocks: AttemptClocks, mut waiting: Waiting<'_>) -> Ended {
     match fault {
-        DrillFault::Status(status) => answered(status, until.saturating_duration_since(Instant::now()), candidate),
-        DrillFault::Refused => attempt::unreachable(&ConnectError::Connect("refused, by a drill".to_owned())),
-        DrillFault::Reset => attempt::broken(&io::Error::new(io::ErrorKind::ConnectionReset, "a drill"), false, false),
         DrillFault::Timeout => match waiting.on(clocks.header, std::future::pending::<()>()).await {
             Ok(()) => attempt::no_token(WORDS),
             Err(interrupt) => interrupt.ended(Phase::Header),
         },
+        other => at_once(other, until, candidate),
+    }
+}
+
+/// The same where nobody could notice that the client leaves: without the wait of a provider that is silent.
+pub fn at_once(fault: DrillFault, until: Instant, candidate: &Candidate) -> Ended {
+    match fault {
+        DrillFault::Status(status) => answered(status, until.saturating_duration_since(Instant::now()), candidate),
+        DrillFault::Refused => attempt::unreachable(&ConnectError::Connect("refused, by a drill".to_owned())),
+        DrillFault::Reset => attempt::broken(&io::Error::new(io::ErrorKind::ConnectionReset, "a drill"), false, false),
+        DrillFault::Timeout => Interrupt::Deadline.ended(Phase::Header),
+    }
+}
+
+/// What a client is told whose request cannot be tried again.
+pub fn problem(failure: &Failure) -> Problem {
+    let conclusion = conclude(&[failure.attempt_fault()]);
+    Problem {
+        retry_after_s: conclusion.retry_after_s,
+        should_retry: Some(conclusion.should_retry),
+        ..Problem::new(failure.status.unwrap_or(conclusion.status), conclusion.code, WORDS)
     }
 }
 

@@ -15,7 +15,7 @@ use super::failover;
 use super::plan;
 use super::prepare::{Prepared, Translator};
 use super::problem::Problem;
-use crate::config::{Candidate, Credential};
+use crate::config::{Barred, Candidate, Credential};
 use crate::live::Live;
 use crate::upstream::select::Outlook;
 
@@ -76,6 +76,8 @@ pub struct Stop {
     pub first_content_ms: u64,
     /// The longest silence after that.
     pub stall_ms: u64,
+    /// Where a conversation goes that is too long for it, in this order: `gemini/gemini-2.5-pro`.
+    pub context_fallbacks: Vec<String>,
     /// Its keys.
     pub keys: Vec<Key>,
 }
@@ -160,8 +162,14 @@ fn stop(
         header_ms: ms(clocks.header.saturating_duration_since(now)),
         first_content_ms: ms(clocks.first_content.saturating_duration_since(now)),
         stall_ms: ms(clocks.stall),
+        context_fallbacks: failover::larger(call, live, candidate).filter_map(named).collect(),
         keys,
     })
+}
+
+/// A larger model that may be gone to.
+fn named((larger, barred): (&Candidate, Option<Barred>)) -> Option<String> {
+    barred.is_none().then(|| format!("{}/{}", larger.provider.name, larger.model))
 }
 
 fn losses(prepared: &Prepared) -> Vec<String> {
@@ -247,6 +255,9 @@ impl fmt::Display for Stop {
         }
         let Self { header_ms, first_content_ms, stall_ms, .. } = self;
         writeln!(f, "   clocks: header {header_ms} ms, first content {first_content_ms} ms, silence {stall_ms} ms")?;
+        if !self.context_fallbacks.is_empty() {
+            writeln!(f, "   if the conversation is too long for it: {}", self.context_fallbacks.join(", "))?;
+        }
         self.keys.iter().try_for_each(|key| writeln!(f, "   {key}"))
     }
 }

@@ -22,7 +22,7 @@ use super::Gateway;
 use super::attempt::{Ended, Failure, Interrupt};
 use super::context::{Call, Context};
 use super::prepare::{Prepared, Translator};
-use crate::config::{Candidate, Credential, Secret};
+use crate::config::{Barred, Candidate, Credential, Secret};
 use crate::live::Live;
 use crate::telemetry::event::AttemptTimes;
 use crate::upstream::breaker::Trial;
@@ -216,7 +216,7 @@ impl<'a> Failover<'a> {
                 Step::NextKey => tried.history.extra += 1,
                 Step::NextCandidate => return Ok(Next::Candidate),
                 Step::Answer => {
-                    self.queue = self.larger(context, candidate);
+                    self.queue = self.onto_larger(context, candidate);
                     return Ok(Next::Candidate);
                 }
             }
@@ -225,15 +225,14 @@ impl<'a> Failover<'a> {
 
     /// Where a conversation may go that was too long for a candidate: what is configured for it and has not been asked. Nowhere, if that
     /// is not what went wrong last. Whom the route's policy bars is told.
-    fn larger(&self, context: &mut Context, candidate: &Candidate) -> VecDeque<Visit<'a>> {
+    fn onto_larger(&self, context: &mut Context, candidate: &'a Candidate) -> VecDeque<Visit<'a>> {
         let too_long = self.exhausted.faults.last().is_some_and(|fault| fault.outcome == Outcome::Fault(FaultKind::ContextLength));
-        let route = self.live.snapshot.routes.get(&self.call.asked);
         let mut visits = VecDeque::new();
-        for larger in self.live.snapshot.larger_than(candidate).iter().filter(|_| too_long) {
-            if !self.call.operation.may_stand_in(candidate, larger) || self.visited.contains(&larger) {
+        for (larger, barred) in larger(self.call, self.live, candidate).filter(|_| too_long) {
+            if self.visited.contains(&larger) {
                 continue;
             }
-            match route.and_then(|route| route.policy.bars(larger)) {
+            match barred {
                 Some(why) => self.record(context, larger, Mark::skipped(Outcome::Skipped(Skip::Policy), why.word())),
                 None => visits.push_back(Visit { candidate: larger, last_resort: false }),
             }
@@ -248,6 +247,13 @@ pub fn order<'a>(call: &'a Call, live: &Live, now: Instant) -> Vec<&'a Candidate
     let mut order: Vec<&Candidate> = call.candidates.iter().collect();
     order.sort_by_key(|candidate| live.lanes.is_cool(&candidate.provider, &candidate.model, now));
     order
+}
+
+/// Where a conversation may go that is too long for a candidate, each with what the route's policy says against it.
+pub fn larger<'a>(call: &'a Call, live: &'a Live, candidate: &'a Candidate) -> impl Iterator<Item = (&'a Candidate, Option<Barred>)> {
+    let route = live.snapshot.routes.get(&call.asked);
+    let all = live.snapshot.larger_than(candidate).iter().filter(|larger| call.operation.may_stand_in(candidate, larger));
+    all.map(move |larger| (larger, route.and_then(|route| route.policy.bars(larger))))
 }
 
 impl Tried {

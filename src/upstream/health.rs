@@ -56,6 +56,8 @@ pub(crate) struct Cell(Mutex<State>);
 struct State {
     off: Option<Off>,
     cool: Option<(Instant, bool)>,
+    /// The cool-down is a drill's.
+    by_drill: bool,
     /// Guessed cool-downs in a row.
     strikes: u32,
     failed_at: Option<Instant>,
@@ -88,7 +90,8 @@ impl Cell {
     pub(crate) fn cool(&self, stated: Option<Duration>, chance: f64, now: Instant) {
         self.with(|state| {
             state.failed_at = Some(now);
-            let current = state.cool.filter(|(until, _)| now < *until);
+            let current = state.cool.filter(|(until, _)| now < *until && !state.by_drill);
+            state.by_drill = false;
             match stated {
                 Some(wait) => {
                     let until = now + wait.min(STATED_MAX);
@@ -102,6 +105,17 @@ impl Cell {
                     let guess = doubled.min(GUESS_MAX).mul_f64(1.0 - JITTER * chance.clamp(0.0, 1.0));
                     state.cool = Some((now + guess, false));
                 }
+            }
+        });
+    }
+
+    /// Rests as long as a drill says, which [`Cell::rested`] ends; a rest that the upstream brought about is left as it is.
+    pub(crate) fn drill(&self, wait: Duration, now: Instant) {
+        self.with(|state| {
+            if state.by_drill || state.cool.is_none_or(|(until, _)| until <= now) {
+                state.failed_at = Some(now);
+                state.cool = Some((now + wait, true));
+                state.by_drill = true;
             }
         });
     }
@@ -133,9 +147,13 @@ impl Cell {
         });
     }
 
-    /// Ends a cool-down. What is switched off stays so.
+    /// Ends a cool-down that a drill brought about. What the upstream said stands.
     pub(crate) fn rested(&self) {
-        self.with(|state| *state = State { probing: state.probing, off: state.off, ..State::default() });
+        self.with(|state| {
+            if std::mem::take(&mut state.by_drill) {
+                state.cool = None;
+            }
+        });
     }
 
     /// A reload lifts what holds until a reload.
@@ -259,5 +277,19 @@ mod tests {
             let Standing::Cooling { until, .. } = cell.standing(now) else { panic!("it cools down") };
             assert_eq!((until - now).as_millis(), expected_ms, "{stated:?} {chance}");
         }
+    }
+
+    #[test]
+    fn a_drills_rest_ends_with_it_and_a_real_one_does_not() {
+        let (cell, now) = (Cell::default(), Instant::now());
+        cell.drill(seconds(60), now);
+        assert_eq!(until(&cell, now), Some((seconds(60), true)));
+        cell.rested();
+        assert_eq!(cell.standing(now), Standing::Healthy);
+        cell.drill(seconds(60), now);
+        cell.cool(Some(seconds(30)), 0.0, now);
+        cell.drill(seconds(90), now);
+        cell.rested();
+        assert_eq!(until(&cell, now), Some((seconds(30), true)));
     }
 }

@@ -40,7 +40,11 @@ impl Failover<'_> {
         );
         let used = Used { provider: &candidate.provider, credential: credential.index, model: &candidate.model };
         if let Some(cooldown) = verdict::cooldown(&fault) {
-            self.live.lanes.cool(&used, cooldown, fastrand::f64(), now);
+            if times.drill {
+                self.live.lanes.practise(&used, cooldown, now);
+            } else {
+                self.live.lanes.cool(&used, cooldown, fastrand::f64(), now);
+            }
             self.gateway.telemetry.cooldown(&candidate.provider.name, &credential.name, fault.outcome.label());
         }
         let fair = Duration::from_millis(candidate.provider.breaker.fair_ms);

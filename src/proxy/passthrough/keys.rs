@@ -174,7 +174,11 @@ impl Keys {
         }
         let cooldown = verdict::cooldown(&fault).filter(|cooldown| says_something(*cooldown, &candidate.model));
         if let Some(cooldown) = cooldown {
-            books.live.lanes.cool(&used, cooldown, fastrand::f64(), now);
+            if current.times.drill {
+                books.live.lanes.practise(&used, cooldown, now);
+            } else {
+                books.live.lanes.cool(&used, cooldown, fastrand::f64(), now);
+            }
             let key = candidate.provider.credentials.get(current.index).map_or("", |key| key.name.as_str());
             books.telemetry.cooldown(&candidate.provider.name, key, fault.outcome.label());
         }

@@ -16,11 +16,12 @@ use super::keys::{self, Keys, Without};
 use super::target::Target;
 use super::{Pass, Way, books};
 use crate::config::Limits;
+use crate::proxy::attempt::Ended;
 use crate::proxy::context::Context;
 use crate::proxy::problem::Problem;
 use crate::proxy::propagate::Carried;
-use crate::proxy::{Gateway, attributes, body as whole, headers as own, reply};
-use crate::telemetry::event::StageKind;
+use crate::proxy::{Gateway, attributes, body as whole, drill, headers as own, reply};
+use crate::telemetry::event::{AttemptTimes, StageKind};
 use crate::upstream::connect::ConnectError;
 use crate::upstream::retry_after as wait;
 use crate::upstream::select::Used;
@@ -94,12 +95,16 @@ pub async fn peer(gateway: &Gateway, context: &mut Context) -> pingora::Result<B
     }
     let Some(credential) = keys.current() else { return Error::e_explain(ErrorType::InternalError, "no key") };
     let used = Used { provider: &keys.candidate.provider, credential: credential.index, model: &keys.candidate.model };
-    if live.lanes.drilled(&used).is_some() {
-        // An upload goes to one provider and cannot be sent again: however the drill fails others, it ends here.
-        return refuse(
-            state,
-            Problem::new(503, "upstream_drill", "A drill: this provider fails on purpose until its operator's time is over."),
-        );
+    if let Some((fault, until)) = live.lanes.drilled(&used) {
+        let Ended::Failed(failure) = drill::at_once(fault, until, &keys.candidate) else {
+            return refuse(state, unanswered(true, "A drill."));
+        };
+        keys.note(AttemptTimes { drill: true, ..keys.times() });
+        // The next key, where the drill leaves one; nothing of the upload has been sent.
+        if keys.learn(&mut books(gateway, &context.live, &mut context.outcome), failure.attempt_fault()) {
+            return Box::pin(peer(gateway, context)).await;
+        }
+        return refuse(state, drill::problem(&failure));
     }
     let timeouts = keys.candidate.timeouts;
     let mut peer = match gateway.pool.native_peer(&credential.endpoint, &timeouts).await {

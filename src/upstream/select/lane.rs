@@ -70,14 +70,14 @@ impl Lane {
         Self { name: provider.name.clone(), keys, wheels, models, budget }
     }
 
-    /// Ends every rest of a credential, or of all; with it those of the provider's models and of the host. What the provider has
-    /// refused stays refused.
+    /// Ends what drills have brought about: rests of a credential, or of all, and of the provider's models; with them the breakers of the
+    /// host, which cannot tell. What the provider itself said stands.
     pub(super) fn forget(&self, credential: Option<&str>) {
         for key in self.keys.iter().filter(|key| credential.is_none_or(|name| key.name == name)) {
             key.cell.rested();
             key.breakers.forget();
         }
-        self.models.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.models.0.read().unwrap_or_else(PoisonError::into_inner).values().for_each(|cell| cell.rested());
     }
 
     fn has_same_shares(&self, keys: &[Key]) -> bool {
@@ -127,12 +127,21 @@ impl Models {
     }
 
     pub(super) fn cool(&self, model: &str, stated: Option<Duration>, chance: f64, now: Instant) {
+        self.with(model, now, |cell| cell.cool(stated, chance, now));
+    }
+
+    pub(super) fn drill(&self, model: &str, wait: Duration, now: Instant) {
+        self.with(model, now, |cell| cell.drill(wait, now));
+    }
+
+    /// Remembers something of a model, if there is room.
+    fn with(&self, model: &str, now: Instant, step: impl FnOnce(&Cell)) {
         let mut cells = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if cells.len() >= MODELS_MAX && !cells.contains_key(model) {
             cells.retain(|_, cell| cell.standing(now) != Standing::Healthy);
         }
         if cells.len() < MODELS_MAX || cells.contains_key(model) {
-            cells.entry(model.into()).or_default().cool(stated, chance, now);
+            step(cells.entry(model.into()).or_default());
         }
     }
 

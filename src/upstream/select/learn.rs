@@ -34,6 +34,17 @@ impl Lanes {
         }
     }
 
+    /// Remembers the fault of a drilled attempt, apart from what is real: it is forgotten with the drill.
+    pub fn practise(&self, used: &Used<'_>, cooldown: Cooldown, now: Instant) {
+        let Some(lane) = self.lanes.get(used.provider.index) else { return };
+        match (cooldown, lane.keys.get(used.credential)) {
+            (Cooldown::RateLimited(Some(wait)), Some(key)) => key.cell.drill(wait, now),
+            (Cooldown::Overloaded(Some(wait)), _) => lane.models.drill(used.model, wait, now),
+            // A drill says how long it lasts, and refuses no key.
+            _ => {}
+        }
+    }
+
     /// An attempt that began at `began` has its first content now: what was remembered against its credential and model is forgotten.
     pub fn success(&self, used: &Used<'_>, began: Instant, now: Instant) {
         let Some(lane) = self.lanes.get(used.provider.index) else { return };

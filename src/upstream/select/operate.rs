@@ -56,7 +56,7 @@ impl Lanes {
         self.interventions.over(now).iter().for_each(|each| self.ended(each));
     }
 
-    /// What a drill taught is forgotten with it: the key is usable at once.
+    /// What a drill taught is forgotten with it: the key is usable at once, unless it rests by its provider's word.
     pub(super) fn ended(&self, intervention: &Intervention) {
         let Intervention { target, deed, .. } = intervention;
         log::warn!("{target}: {deed} has ended");

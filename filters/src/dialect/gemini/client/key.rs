@@ -6,7 +6,26 @@ use crate::refusal::Refusal;
 
 /// The member `camel` in either spelling, if it stands and is not `null`.
 pub(super) fn present<'a>(parent: View<'a>, camel: &str) -> Option<View<'a>> {
-    parent.members().find(|member| member.kind() != Kind::Null && member.key().is_some_and(|key| is(&key, camel)))
+    let mut room = [0; LONGEST];
+    parent.present(camel).or_else(|| parent.present(snake(camel, &mut room)?))
+}
+
+/// Longer names than that are none of Google's.
+const LONGEST: usize = 64;
+
+/// The other spelling, if there is one, written into `room`.
+fn snake<'r>(camel: &str, room: &'r mut [u8; LONGEST]) -> Option<&'r str> {
+    let (mut end, mut has_humps) = (0, false);
+    for letter in camel.bytes() {
+        if letter.is_ascii_uppercase() {
+            has_humps = true;
+            *room.get_mut(end)? = b'_';
+            end += 1;
+        }
+        *room.get_mut(end)? = letter.to_ascii_lowercase();
+        end += 1;
+    }
+    if has_humps { std::str::from_utf8(room.get(..end)?).ok() } else { None }
 }
 
 /// The same, of one kind.
@@ -52,12 +71,16 @@ pub(super) fn is(key: &str, camel: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is;
+    use super::{LONGEST, is, snake};
 
     #[test]
     fn both_spellings_are_one_name() {
         assert!(is("inlineData", "inlineData") && is("inline_data", "inlineData") && is("text", "text"));
         assert!(is("function_calling_config", "functionCallingConfig"));
+        let mut room = [0; LONGEST];
+        assert_eq!(snake("functionCallingConfig", &mut room), Some("function_calling_config"));
+        assert_eq!(snake("text", &mut room), None);
+        assert_eq!(snake(&"xY".repeat(LONGEST), &mut room), None);
         assert!(!is("inline_Data", "inlineData") && !is("inline_data_", "inlineData") && !is("inlin", "inlineData"));
     }
 }

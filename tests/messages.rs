@@ -482,11 +482,13 @@ async fn failover_crosses_dialects() {
 }
 
 #[tokio::test]
-async fn tools_that_anthropic_runs_itself_are_refused_elsewhere_by_name() {
+async fn tools_that_anthropic_runs_itself_are_left_out_elsewhere_and_named() {
     let three = three().await;
-    let reply = three.post(&with(ask(GPT), json!({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}))).await;
-    assert!(reply.expect(400).anthropic_error().contains("tools[0]"), "{}", reply.text());
-    assert!(three.openai.received().is_empty());
+    let sent = with(ask(GPT), json!({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}));
+    three.openai.script([reply::json(native::openai("ok"))]);
+    assert_eq!(three.post(&sent).await.expect(200).header("x-heliostat-loss"), "tools[0]");
+    let strict = three.post_with(MESSAGES, &[VERSION, ("x-heliostat-strict", "true")], sent.to_string().as_bytes()).await;
+    assert!(strict.expect(400).anthropic_error().contains("tools[0]"), "{}", strict.text());
 }
 
 #[tokio::test]

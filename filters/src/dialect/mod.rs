@@ -7,6 +7,7 @@ mod cohere;
 mod edit;
 mod effort;
 mod gemini;
+mod maker;
 mod mistral;
 mod models;
 pub mod openai;

@@ -3,6 +3,7 @@
 use super::block::Block;
 use crate::chat::ReasoningTrace;
 use crate::dialect::gemini::signature::is_googles;
+use crate::dialect::maker::{self, Maker};
 use crate::loss::Losses;
 
 /// The blocks that lead the assistant's turn; reasoning without a signature is refused by the API and left out.
@@ -13,6 +14,10 @@ pub(super) fn blocks<'a>(reasoning: &[ReasoningTrace<'a>], losses: &mut Losses) 
             None
         }
         ReasoningTrace::Signed { text, signature, view: _ } => Some(Block::Thinking { text: text.clone(), signature: signature.clone() }),
+        ReasoningTrace::Encrypted { data, view } if matches!(maker::of(data.escaped()), Some(Maker::Google | Maker::OpenAi)) => {
+            losses.dropped([*view]);
+            None
+        }
         ReasoningTrace::Encrypted { data, view: _ } => Some(Block::Redacted { data: data.clone() }),
         ReasoningTrace::Plain { text: _, view } => {
             losses.dropped([*view]);

@@ -15,7 +15,7 @@ pub(in crate::dialect) fn is_googles(view: View<'_>, signature: &str) -> bool {
 
 /// Google's signatures are a blob that begins with version 1, bare or inside one or two length-delimited fields; Anthropic's hold a
 /// message there. Seen in recorded traffic, documented by neither: what it misjudges is reported as a loss.
-pub(super) fn looks_like_googles(signature: &str) -> bool {
+pub(in crate::dialect) fn looks_like_googles(signature: &str) -> bool {
     /// Base64 of the first bytes: two fields of at most 4 bytes of header each, and the version.
     const HEAD: usize = 16;
     let Some(head) = signature.get(..HEAD) else { return false };

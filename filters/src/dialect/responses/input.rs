@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use super::super::Target;
+use super::super::maker::{self, Maker};
 use super::super::tool_names::{ToolNames, call_id};
 use super::content::{self, Place};
 use super::request::NAME_BYTES;
@@ -117,6 +118,9 @@ fn write_reasoning(traces: &[ReasoningTrace<'_>], losses: &mut Losses, out: &mut
         match trace {
             ReasoningTrace::Plain { text, view } => summary.push((text, *view)),
             ReasoningTrace::Signed { text: _, signature: _, view } => losses.note(LossKind::Dropped, *view),
+            ReasoningTrace::Encrypted { data, view } if matches!(maker::of(data.escaped()), Some(Maker::Anthropic | Maker::Google)) => {
+                losses.note(LossKind::Dropped, *view);
+            }
             ReasoningTrace::Encrypted { data, view: _ } => {
                 out.element().object().key("type").string("reasoning").key("summary").array();
                 for (text, _) in summary.drain(..) {

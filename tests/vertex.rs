@@ -267,3 +267,31 @@ async fn claude_takes_anthropics_own_body_and_counts_it() {
     assert_eq!(count.line, format!("POST /v1/{PLACE}/anthropic/models/count-tokens:rawPredict"));
     assert_eq!(String::from_utf8_lossy(&count.body), written("\"model\":\"claude-sonnet-4-5@20250929\", "));
 }
+
+/// Its own paths, its own bytes, its own stream; the client's project is not ours, and ids of calls that Vertex refuses are left out.
+#[tokio::test]
+async fn a_client_of_vertexs_own_api_gets_its_own_bytes() {
+    let vertex = Vertex::new().await;
+    vertex.tokens.script([token("ya29.one")]);
+    let gateway = vertex.gateway().await;
+    let path = "/v1beta1/projects/theirs/locations/global/publishers/google/models/gemini-2.5-flash";
+    let headers = [("authorization", "Bearer ya29.theirs")];
+    let turns = |id: &str| {
+        format!(
+            "{{\"contents\":[{{\"parts\":[{{\"text\":\"\\u00e9\"}}]}}, {{\"role\":\"model\",\"parts\":[{{\"functionCall\":{{{id}\"name\":\"f\",\"args\":{{}}}}}}]}},\
+             {{\"parts\":[{{\"functionResponse\":{{{id}\"name\":\"f\",\"response\":{{}}}}}}]}}],\"x_new\":1e2}}"
+        )
+    };
+    vertex.upstream.script([gemini_ok()]);
+    let sent = turns("\"id\":\"call_1\",");
+    let reply = client::send(gateway.address, "POST", &format!("{path}:generateContent"), &headers, sent.as_bytes()).await;
+    assert_eq!(reply.expect(200).text(), native::gemini("from vertex").to_string());
+    let seen = vertex.upstream.received().pop().unwrap();
+    assert_eq!(seen.line, format!("POST /v1beta1/{PLACE}/google/models/gemini-2.5-flash:generateContent"));
+    assert_eq!((String::from_utf8_lossy(&seen.body).into_owned(), seen.head.header("authorization")), (turns(""), Some("Bearer ya29.one")));
+
+    let events = gemini_stream(&["one ", "two"]);
+    vertex.upstream.script([reply::events(&events)]);
+    let stream = client::open(gateway.address, &format!("{path}:streamGenerateContent?alt=sse"), &headers, turns("").as_bytes()).await;
+    assert_eq!(stream.bytes().await, events.concat().into_bytes());
+}

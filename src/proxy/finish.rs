@@ -19,12 +19,14 @@ pub fn report(gateway: &Gateway, session: &Session, error: Option<&pingora::Erro
     }
     let status = if context.outcome.status == 0 { CLIENT_GONE } else { context.outcome.status };
     if let Some(why) = context.outcome.error_log.as_deref().or(error.map(|_| "the connection to the client broke")) {
-        log::info!("{} ended with {status}: {}", context.request_id, gateway.telemetry.clean(&redact::line(why)));
+        let clean = |text: &str| gateway.telemetry.clean(text);
+        log::info!("{} ended with {status}: {}", clean(&context.request_id), clean(&redact::line(why)));
     }
     gateway.telemetry.request(record(session, error, context, status));
 }
 
 /// Moves what happened out of the context: nothing comes after this.
+#[inline(never)] // So that a bench can count it.
 fn record(session: &Session, error: Option<&pingora::Error>, context: &mut Context, status: u16) -> RequestRecord {
     let ended = Instant::now();
     let how = how_it_ended(context, status, error);

@@ -1,5 +1,10 @@
-//! The last look at a line before it is written: what is a secret, or looks like one, does not leave. Runs on the log's own thread.
+//! The last look at what leaves: what is a secret of the configuration, or looks like a key, does not. Runs on the sinks' own threads, and
+//! where a series is made.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use memchr::memmem::Finder;
 
 /// What stands in a secret's place.
@@ -10,6 +15,9 @@ const SHORTEST: usize = 8;
 const MARKS: &[&str] = &["sk-", "AIza", "gsk_", "xai-", "ya29.", "AKIA", "Bearer "];
 const TOKEN_BYTES: usize = 16;
 
+/// The one in force.
+pub(super) type InForce = Arc<ArcSwap<Redactor>>;
+
 /// Knows the secrets of the configuration.
 #[derive(Debug, Default)]
 pub(super) struct Redactor {
@@ -18,14 +26,29 @@ pub(super) struct Redactor {
 }
 
 impl Redactor {
-    /// Of these secrets, as they would stand in JSON.
+    /// Of these secrets, as they are and as they would stand in JSON.
     pub(super) fn new<'s>(secrets: impl Iterator<Item = &'s str>) -> Self {
         let written = |secret: &str| serde_json::to_string(secret).map(|text| text.trim_matches('"').to_owned()).unwrap_or_default();
         let finder = |text: &str| Finder::new(text).into_owned();
         Self {
-            secrets: secrets.filter(|secret| secret.len() >= SHORTEST).map(|secret| finder(&written(secret))).collect(),
+            secrets: secrets
+                .filter(|secret| secret.len() >= SHORTEST)
+                .flat_map(|secret| [Some(written(secret)).filter(|written| written != secret), Some(secret.to_owned())])
+                .flatten()
+                .map(|secret| finder(&secret))
+                .collect(),
             marks: MARKS.iter().map(|mark| finder(mark)).collect(),
         }
+    }
+
+    /// A text, without what must not leave.
+    pub(super) fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if text.len() < SHORTEST || !self.secrets.iter().chain(&self.marks).any(|known| known.find(text.as_bytes()).is_some()) {
+            return text.into();
+        }
+        let mut bytes = text.as_bytes().to_vec();
+        self.clean(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned().into()
     }
 
     /// Takes out of a line what must not be in it.
@@ -71,11 +94,10 @@ mod tests {
             (r#"{"model":"sk-ant-api03-0123456789abcdef"}"#, r#"{"model":"[redacted]"}"#),
             (r#"{"a":"Bearer abcdefghijklmnop.q"}"#, r#"{"a":"[redacted]"}"#),
             (r#"{"request_id":"task-0123456789abcdef0"}"#, r#"{"request_id":"task-0123456789abcdef0"}"#),
+            ("pl\"anted-secret", "[redacted]"),
             (r#"{"a":"short sk-learn AIza"}"#, r#"{"a":"short sk-learn AIza"}"#),
         ] {
-            let mut bytes = line.as_bytes().to_vec();
-            redactor.clean(&mut bytes);
-            assert_eq!(String::from_utf8(bytes).unwrap(), clean);
+            assert_eq!(redactor.text(line), clean);
         }
     }
 }

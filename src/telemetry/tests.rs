@@ -210,7 +210,7 @@ fn an_example_names_what_has_room_and_can_be_found() {
         (5, ours(false), (true, false)),
     ] {
         let record = RequestRecord { request_id: "i".repeat(length), trace, ..one.clone() };
-        let example = exemplars::Example::of(&record, Some(&sampling));
+        let example = exemplars::Example::of(&record, &record.request_id, Some(&sampling));
         assert_eq!((example.request_id.is_some(), example.trace_id.is_some()), named, "{length} {trace:?}");
     }
 }

@@ -29,14 +29,15 @@ impl Failover<'_> {
         redact::failure(&mut failure, tried.secret(credential));
         let fault = failure.attempt_fault();
         self.record(context, candidate, Mark::failed(credential, &failure, times));
+        let clean = |text: &str| self.gateway.telemetry.clean(text);
         log::info!(
             "{} {}/{} with {}: {}: {}",
-            context.request_id,
+            clean(&context.request_id),
             candidate.provider.name,
-            self.gateway.telemetry.clean(&redact::line(&candidate.model)),
+            clean(&redact::line(&candidate.model)),
             credential.name,
             failure.status.map_or_else(|| failure.outcome.label().to_owned(), |status| status.to_string()),
-            redact::line(failure.for_log())
+            clean(&redact::line(failure.for_log()))
         );
         let used = Used { provider: &candidate.provider, credential: credential.index, model: &candidate.model };
         if let Some(cooldown) = verdict::cooldown(&fault) {

@@ -28,7 +28,7 @@ impl<'a> Failover<'a> {
         let found = waiting.on(self.call.clocks.total, fetch).await;
         context.outcome.waited(StageKind::ImageFetch, now);
         let found = found?;
-        self.translator.images.learn(found, &context.request_id);
+        self.translator.images.learn(found, &self.gateway.telemetry.clean(&context.request_id));
         Ok(())
     }
 

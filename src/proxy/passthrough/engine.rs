@@ -208,7 +208,8 @@ impl Engine<'_> {
             return false;
         }
         let again = keys.renews(&mut books, &fault) || keys.learn(&mut books, fault);
-        log::info!("{} {} with {}: {status}", context.request_id, keys.candidate.provider.name, credential.name);
+        let id = self.gateway.telemetry.clean(&context.request_id);
+        log::info!("{id} {} with {}: {status}", keys.candidate.provider.name, credential.name);
         context.outcome.error_code = (!again).then(|| fault.outcome.label().to_owned());
         again
     }

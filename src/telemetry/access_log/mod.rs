@@ -18,7 +18,7 @@ pub(super) use self::line::FIELDS;
 use self::output::Output;
 use super::event::{Blame, Outcome, RequestRecord};
 use super::queue::Message;
-use super::redact::Redactor;
+use super::redact;
 use crate::config::{AccessLog, LineLevel};
 
 /// The name of this sink in `heliostat_telemetry_dropped_total`.
@@ -29,30 +29,23 @@ const REST: Duration = Duration::from_millis(5);
 /// What the log's thread is told meanwhile.
 #[derive(Default)]
 pub(super) struct Wishes {
-    /// Which requests leave a line, where, and what must not be in it.
-    rules: ArcSwap<Rules>,
+    /// Which requests leave a line, and where.
+    rules: ArcSwap<AccessLog>,
+    /// What must not be in it.
+    redactor: redact::InForce,
     /// The file has been moved away.
     reopen: AtomicBool,
 }
 
-/// Which requests leave a line, where, and what must not be in it.
-#[derive(Default)]
-pub(super) struct Rules {
-    pub(super) log: AccessLog,
-    pub(super) redactor: Redactor,
-}
-
 impl Wishes {
-    /// Other rules from now on.
-    pub(super) fn rule(&self, rules: Rules) {
-        self.rules.store(Arc::new(rules));
+    /// Lines are to be without what this finds.
+    pub(super) fn new(redactor: redact::InForce) -> Self {
+        Self { redactor, ..Self::default() }
     }
 
-    /// A text without what must not be in a log.
-    pub(super) fn clean(&self, text: &str) -> String {
-        let mut bytes = text.as_bytes().to_vec();
-        self.rules.load().redactor.clean(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
+    /// Other rules from now on.
+    pub(super) fn rule(&self, log: AccessLog) {
+        self.rules.store(Arc::new(log));
     }
 
     /// The file is to be opened anew.
@@ -92,7 +85,7 @@ impl Writer {
         while let Ok(first) = records.recv() {
             let rules = self.wishes.rules.load_full();
             let reopen = self.wishes.reopen.swap(false, Ordering::AcqRel);
-            if let Err(error) = self.output.follow(&rules.log.output, reopen) {
+            if let Err(error) = self.output.follow(&rules.output, reopen) {
                 log::error!("access log: {error}");
             }
             let mut failed = self.take(first, &rules);
@@ -109,7 +102,7 @@ impl Writer {
     }
 
     /// Writes a line, or answers a flush. Returns how many lines were lost.
-    fn take(&mut self, message: Message, rules: &Rules) -> u64 {
+    fn take(&mut self, message: Message, rules: &AccessLog) -> u64 {
         match message {
             Message::Record(record) => u64::from(self.write(&record, rules).is_err()),
             Message::Flush(done) => {
@@ -121,14 +114,14 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, record: &RequestRecord, rules: &Rules) -> std::io::Result<()> {
+    fn write(&mut self, record: &RequestRecord, rules: &AccessLog) -> std::io::Result<()> {
         let level = level(record);
-        if !wanted(record, level, &rules.log) {
+        if !wanted(record, level, rules) {
             return Ok(());
         }
         self.line.clear();
         line::write(record, level, &mut self.line)?;
-        rules.redactor.clean(&mut self.line);
+        self.wishes.redactor.load().clean(&mut self.line);
         self.line.push(b'\n');
         self.output.line(&self.line, level)
     }

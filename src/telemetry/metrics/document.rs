@@ -77,7 +77,7 @@ request's head had been read, or durations where it says so.
 
 /// Every metric, and whether requests tell it.
 fn definitions() -> Vec<(Definition, bool)> {
-    let metrics = Metrics::new(Arc::default(), Vec::new()).unwrap();
+    let metrics = Metrics::new(Arc::default(), Vec::new(), redact::InForce::default()).unwrap();
     let requests = metrics.requests.load();
     let told = requests.counted.definitions.iter().map(|definition| (definition.clone(), true));
     told.chain(metrics.counted.definitions.iter().map(|definition| (definition.clone(), false))).collect()

@@ -157,17 +157,16 @@ impl Observer<Arc<Example>> for Mark {
 
 impl Example {
     /// Of a request that ended. As Prometheus takes no more than a little of an example, the id of the request comes before the trace's.
-    pub(in crate::telemetry) fn of(record: &RequestRecord, sampling: Option<&Sampling>) -> Self {
+    pub(in crate::telemetry) fn of(record: &RequestRecord, id: &str, sampling: Option<&Sampling>) -> Self {
         let known = |trace: &_| otlp::known(sampling, record, trace);
         let trace_id = record.trace.filter(known).map(|trace| trace.trace_id);
-        let id = &record.request_id;
         let mut left = LABELS_MAX;
         let mut fits = |name: &str, length: usize| {
             let fits = name.len() + length <= left;
             left -= if fits { name.len() + length } else { 0 };
             fits
         };
-        let request_id = fits("request_id", id.chars().count()).then(|| id.as_str().into());
+        let request_id = fits("request_id", id.chars().count()).then(|| id.into());
         let trace_id = trace_id.filter(|_| fits("trace_id", 32));
         let ended = record.started_at + record.ended.saturating_duration_since(record.started);
         Self { request_id, trace_id, at_s: ended.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() }
@@ -221,7 +220,8 @@ impl Noting {
         if self.of != requests.version() {
             (self.of, self.tables) = (requests.version(), Tables::default());
         }
-        let example = Arc::new(Example::of(record, self.traces.load().as_ref().map(|traces| &traces.sampling)));
+        let cleaned = requests.bounds.redactor.load().text(&record.request_id).into_owned();
+        let example = Arc::new(Example::of(record, &cleaned, self.traces.load().as_ref().map(|traces| &traces.sampling)));
         Telling { bounds: &requests.bounds, families: &requests.examples, origin: &example }.request(&mut self.tables, record, 0);
     }
 }

@@ -34,6 +34,7 @@ pub use self::format::Format;
 use self::known::KnownModels;
 use self::told::{Bounds, Tables, Telling};
 use super::event::{AttemptRecord, BreakerStanding, CredentialStanding, Labels, QueueStanding, RequestRecord};
+use super::redact;
 use crate::config::MetricAliases;
 
 /// All metrics.
@@ -41,6 +42,7 @@ pub(super) struct Metrics {
     standing: Standing,
     counted: Counted,
     known: Arc<KnownModels>,
+    redactor: redact::InForce,
     requests: Arc<ArcSwap<Requests>>,
     aliases: ArcSwap<Vec<MetricAliases>>,
 }
@@ -68,7 +70,7 @@ thread_local! {
 }
 
 impl Requests {
-    fn new(labels: Arc<[Box<str>]>, known: Arc<KnownModels>) -> Result<Self> {
+    fn new(labels: Arc<[Box<str>]>, known: Arc<KnownModels>, redactor: redact::InForce) -> Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (mut counted, mut exemplars) = (Counted::new(&labels), Exemplars::new(&labels));
         Ok(Self {
@@ -76,7 +78,7 @@ impl Requests {
             counted,
             examples: Families::register(&mut exemplars)?,
             exemplars,
-            bounds: Bounds::new(known, labels),
+            bounds: Bounds::new(known, labels, redactor),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
         })
     }
@@ -102,17 +104,17 @@ impl Requests {
 }
 
 impl Metrics {
-    /// Registers every metric; `labels` are the operator's headers.
+    /// Registers every metric; `labels` are the operator's headers. What the redactor finds is in none of their values.
     ///
     /// # Errors
     /// If two share a name: a mistake in [`families`].
-    pub(super) fn new(labels: Arc<[Box<str>]>, aliases: Vec<MetricAliases>) -> Result<Self> {
+    pub(super) fn new(labels: Arc<[Box<str>]>, aliases: Vec<MetricAliases>, redactor: redact::InForce) -> Result<Self> {
         let mut counted = Counted::new(&Arc::default());
         let standing = Standing::register(&mut counted)?;
         standing.build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let known = Arc::<KnownModels>::default();
-        let requests = Arc::new(ArcSwap::from_pointee(Requests::new(labels, known.clone())?));
-        Ok(Self { standing, counted, known, requests, aliases: ArcSwap::from_pointee(aliases) })
+        let requests = Arc::new(ArcSwap::from_pointee(Requests::new(labels, known.clone(), redactor.clone())?));
+        Ok(Self { standing, counted, known, requests, redactor, aliases: ArcSwap::from_pointee(aliases) })
     }
 
     /// Goes by these headers and aliases from now on. What requests tell begins anew where the headers are others: a series has all the
@@ -123,14 +125,14 @@ impl Metrics {
     pub(super) fn follow(&self, labels: &Arc<[Box<str>]>, aliases: &[MetricAliases]) -> Result<()> {
         self.aliases.store(Arc::new(aliases.to_vec()));
         if *labels != self.labels() {
-            self.requests.store(Arc::new(Requests::new(labels.clone(), self.known.clone())?));
+            self.requests.store(Arc::new(Requests::new(labels.clone(), self.known.clone(), self.redactor.clone())?));
         }
         Ok(())
     }
 
     /// The operator's headers.
     pub(super) fn labels(&self) -> Arc<[Box<str>]> {
-        self.requests.load().bounds.operators.names().clone()
+        self.requests.load().bounds.headers().clone()
     }
 
     /// What requests tell, for who notes examples of it.

@@ -11,6 +11,7 @@ use super::known::KnownModels;
 use super::lane::{AttemptLane, RequestLane, Values};
 use super::table::Table;
 use crate::telemetry::event::{AttemptRecord, Labels, Outcome, RequestRecord};
+use crate::telemetry::redact;
 
 /// The parts of a request's key that are not the operator's labels.
 const PARTS: usize = 9;
@@ -22,9 +23,10 @@ const FIELD_BYTES: usize = 64;
 /// What bounds the labels' values.
 pub(super) struct Bounds {
     pub(super) known: Arc<KnownModels>,
-    pub(super) operators: LabelSets,
-    pub(super) reasons: Bounded,
-    pub(super) fields: Bounded,
+    operators: LabelSets,
+    pub(super) redactor: redact::InForce,
+    reasons: Bounded,
+    fields: Bounded,
 }
 
 /// The series that a thread has found.
@@ -49,8 +51,25 @@ impl<K: Keep> Default for Tables<K> {
 
 impl Bounds {
     /// Of models that are known, and of what the operator's headers say.
-    pub(super) fn new(known: Arc<KnownModels>, headers: Arc<[Box<str>]>) -> Self {
-        Self { known, operators: LabelSets::new(headers), reasons: Bounded::default(), fields: Bounded::default() }
+    pub(super) fn new(known: Arc<KnownModels>, headers: Arc<[Box<str>]>, redactor: redact::InForce) -> Self {
+        Self { known, operators: LabelSets::new(headers), redactor, reasons: Bounded::default(), fields: Bounded::default() }
+    }
+
+    /// The operator's headers.
+    pub(super) fn headers(&self) -> &Arc<[Box<str>]> {
+        self.operators.names()
+    }
+
+    /// What they said, as labels.
+    fn operators(&self, said: &[&str]) -> Box<[Box<str>]> {
+        let redactor = self.redactor.load();
+        let clean: Vec<_> = said.iter().map(|said| redactor.text(said)).collect();
+        self.operators.of(&clean.iter().map(|said| &**said).collect::<Vec<_>>())
+    }
+
+    /// A field of a body, as a label.
+    fn field(&self, field: &str) -> String {
+        self.fields.of(&self.redactor.load().text(field)).to_owned()
     }
 
     /// The model's label. One that answered is known from then on.
@@ -69,7 +88,7 @@ impl<K: Keep> Telling<'_, K> {
     /// A request, with its attempts from one on.
     pub(super) fn request(&self, tables: &mut Tables<K>, record: &RequestRecord, from: usize) {
         let mut said = [""; LABELS_MAX];
-        let said = said_of(&record.labels, self.bounds.operators.names(), &mut said);
+        let said = said_of(&record.labels, self.bounds.headers(), &mut said);
         let served = record.served();
         let (provider, model) = served.map_or(("", ""), |served| (&*served.provider, &*served.model));
         let mut digits = itoa::Buffer::new();
@@ -90,7 +109,7 @@ impl<K: Keep> Telling<'_, K> {
                 outcome: record.outcome.as_str(),
                 fault,
                 reason: self.bounds.reasons.of(reason).into(),
-                operators: self.bounds.operators.of(said),
+                operators: self.bounds.operators(said),
             };
             RequestLane::new(self.families, values)
         };
@@ -103,7 +122,7 @@ impl<K: Keep> Telling<'_, K> {
     /// Attempts from one on, of a request that goes on.
     pub(super) fn failed(&self, tables: &mut Tables<K>, attempts: &[AttemptRecord], from: usize, labels: &Labels) {
         let mut said = [""; LABELS_MAX];
-        self.attempts(tables, attempts, from, None, said_of(labels, self.bounds.operators.names(), &mut said));
+        self.attempts(tables, attempts, from, None, said_of(labels, self.bounds.headers(), &mut said));
     }
 
     /// Attempts from one on. If the last gave the answer, it was through when the request `ended`.
@@ -114,7 +133,7 @@ impl<K: Keep> Telling<'_, K> {
             let parts = [&*attempt.provider, &*attempt.model, &*attempt.credential, attempt.outcome];
             let lane = || {
                 let model = self.bounds.model(&attempt.provider, &attempt.model, answered(attempt));
-                AttemptLane::new(self.families, attempt, model, self.bounds.operators.of(said))
+                AttemptLane::new(self.families, attempt, model, self.bounds.operators(said))
             };
             let ended = ended.filter(|_| position + 1 == attempts.len() && attempt.outcome == "ok");
             keyed(parts, said, |key| tables.attempts.row(key, lane).count(self.families, attempt, ended, self.origin));
@@ -125,7 +144,7 @@ impl<K: Keep> Telling<'_, K> {
                 let parts = ["retry", &*attempt.provider, &*attempt.model, failed.outcome];
                 let series = || {
                     let model = self.bounds.model(&attempt.provider, &attempt.model, false);
-                    self.families.retries.series(&[&*attempt.provider, model, failed.outcome], &self.bounds.operators.of(said))
+                    self.families.retries.series(&[&*attempt.provider, model, failed.outcome], &self.bounds.operators(said))
                 };
                 keyed(parts, said, |key| tables.others.row(key, series).add(1, self.origin));
             }
@@ -142,7 +161,7 @@ impl<K: Keep> Telling<'_, K> {
         }
         let series = || {
             let of = [from.0, self.bounds.model(from.0, from.1, false), to.0, self.bounds.model(to.0, to.1, answered(served))];
-            self.families.fallbacks.series(&of, &self.bounds.operators.of(said))
+            self.families.fallbacks.series(&of, &self.bounds.operators(said))
         };
         keyed(["fallback", from.0, from.1, to.0, to.1], said, |key| tables.others.row(key, series).add(1, self.origin));
     }
@@ -151,8 +170,7 @@ impl<K: Keep> Telling<'_, K> {
         for loss in &record.losses {
             let mut buffer = [0; FIELD_BYTES];
             let (field, kind) = (field(&loss.path, &mut buffer), loss.kind.as_str());
-            let of = || [provider, self.bounds.fields.of(field), kind];
-            let series = || self.families.losses.series(&of(), &self.bounds.operators.of(said));
+            let series = || self.families.losses.series(&[provider, &self.bounds.field(field), kind], &self.bounds.operators(said));
             keyed(["loss", provider, field, kind], said, |key| tables.others.row(key, series).add(1, self.origin));
         }
     }

@@ -2,6 +2,7 @@
 //! spans of them, and sends them in batches: whatever the collector does, no request waits for it.
 
 mod attribute;
+mod clean;
 mod connection;
 mod grpc;
 mod http;
@@ -25,6 +26,7 @@ use self::attribute::Attributes;
 use self::connection::Connection;
 pub(super) use self::keep::known;
 use super::queue::Message;
+use super::redact;
 use crate::config::{Protocol, Traces};
 
 /// The name of this sink in `heliostat_telemetry_dropped_total`.
@@ -63,6 +65,7 @@ struct Batch {
 
 struct Exporter {
     settings: Arc<ArcSwapOption<Traces>>,
+    redactor: redact::InForce,
     dropped: IntCounter,
     runtime: tokio::runtime::Runtime,
     connection: Option<Connection>,
@@ -71,9 +74,14 @@ struct Exporter {
 }
 
 /// Starts the exporter's thread. Nothing is looked up or connected to before there is something to send.
-pub(super) fn start(records: Receiver<Message>, settings: Arc<ArcSwapOption<Traces>>, dropped: IntCounter) -> std::io::Result<()> {
+pub(super) fn start(
+    records: Receiver<Message>,
+    settings: Arc<ArcSwapOption<Traces>>,
+    redactor: redact::InForce,
+    dropped: IntCounter,
+) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut exporter = Exporter { settings, dropped, runtime, connection: None, failing: false };
+    let mut exporter = Exporter { settings, redactor, dropped, runtime, connection: None, failing: false };
     std::thread::Builder::new().name("traces".into()).spawn(move || exporter.run(&records))?;
     Ok(())
 }
@@ -103,7 +111,9 @@ impl Exporter {
             match next {
                 Ok(Message::Record(record)) => {
                     if let Some(trace) = settings.as_ref().and_then(|settings| keep::kept(&settings.sampling, &record)) {
-                        batch.add(spans::of(&record, trace));
+                        let mut spans = spans::of(&record, trace);
+                        clean::all(&mut spans, &self.redactor.load());
+                        batch.add(spans);
                     }
                 }
                 Ok(Message::Flush(done)) => {

@@ -20,7 +20,7 @@ const AT_ONCE: usize = 24;
 /// An upstream's dialect, with what its streams say.
 struct Speech {
     dialect: &'static str,
-    /// The path of clients that speak it; none do of Gemini's.
+    /// The path of clients that speak it, with `MODEL` where it names the model.
     client: Option<&'static str>,
     opening: fn() -> String,
     text: fn() -> String,
@@ -50,7 +50,7 @@ static SPEECHES: &[Speech] = &[
     },
     Speech {
         dialect: "gemini",
-        client: None,
+        client: Some("/v1beta/models/MODEL:streamGenerateContent?alt=sse"),
         opening: || gemini(json!([])),
         text: || gemini_text("one", None),
         signs: gemini_signs,
@@ -249,6 +249,7 @@ impl Case {
     async fn run(&self, gateway: &Gateway) -> Result<(), String> {
         let (model, next) = (format!("p{}/m", self.number), json!(["next/m"]));
         let body = match self.path {
+            path if path.contains("MODEL") => json!({"fallbacks": next, "contents": [{"role": "user", "parts": [{"text": "hi"}]}]}),
             "/v1/responses" => json!({"model": model, "input": "hi", "stream": true, "fallbacks": next}),
             _ => {
                 json!({"model": model, "max_tokens": 9, "stream": true, "fallbacks": next, "messages": [{"role": "user", "content": "hi"}]})
@@ -265,7 +266,8 @@ impl Case {
     }
 
     async fn ask(&self, gateway: &Gateway, body: &Value) -> (Stream, String) {
-        let mut stream = client::open(gateway.address, self.path, &[], body.to_string().as_bytes()).await;
+        let path = self.path.replace("MODEL", &format!("p{}/m", self.number));
+        let mut stream = client::open(gateway.address, &path, &[], body.to_string().as_bytes()).await;
         let mut text = String::new();
         while let Ok(Some(piece)) = stream.piece().await {
             text += &String::from_utf8_lossy(&piece);

@@ -141,7 +141,7 @@ fn gemini() -> Vec<Row> {
     ]
 }
 
-/// A dialect, the path of a client of its own where the test has one, and its rows.
+/// A dialect, the path of a client of its own where there is one, and its rows.
 type Speech = (&'static str, Option<&'static str>, fn() -> Vec<Row>);
 
 static SPEECHES: &[Speech] = &[
@@ -149,7 +149,7 @@ static SPEECHES: &[Speech] = &[
     ("mistral", None, openai),
     ("responses", Some("/v1/responses"), responses),
     ("anthropic", Some("/v1/messages"), anthropic),
-    ("gemini", None, gemini),
+    ("gemini", Some("/v1beta/models/MODEL:"), gemini),
 ];
 
 struct Case {
@@ -166,14 +166,19 @@ impl Case {
     async fn run(&self, gateway: &Gateway) -> Result<(), String> {
         let model = format!("p{}/m", self.number);
         let next = if self.alone { json!([]) } else { json!(["next/m"]) };
-        let asked = json!({"model": model, "stream": self.stream, "fallbacks": next});
+        let google = self.path.contains("MODEL");
+        let asked = json!({"fallbacks": next});
+        let asked = if google { asked } else { with(asked, json!({"model": model, "stream": self.stream})) };
         let tools = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
         let more = match self.path {
+            _ if google => json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}),
             "/v1/responses" => json!({"input": "hi"}),
             "/v1/messages" => json!({"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}),
             _ => json!({"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], "tools": tools}),
         };
-        let reply = client::send(gateway.address, "POST", self.path, &[], with(asked, more).to_string().as_bytes()).await;
+        let method = if self.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+        let path = if google { self.path.replace("MODEL", &model) + method } else { self.path.to_owned() };
+        let reply = client::send(gateway.address, "POST", &path, &[], with(asked, more).to_string().as_bytes()).await;
         let words: Vec<_> = reply.attempts().iter().map(|attempt| attempt.rsplit(';').next().unwrap_or_default().to_owned()).collect();
         let (status, mut wanted) = match self.fate {
             Empty if !self.alone => (200, vec!["empty"]),

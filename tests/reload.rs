@@ -137,6 +137,8 @@ async fn labels_are_those_of_the_configuration_in_force() {
     ask().await.expect(200);
     gateway.reload(&labelled("x-team, x-stage").yaml()).await;
     ask().await.expect(200);
+    // A request is counted when it is over, which its client may know a little sooner.
+    gateway.until_metrics("\nheliostat_own_time_microseconds_count").await;
     let text = gateway.admin_get("/metrics").await.expect(200).text();
     let counted: Vec<&str> = text.lines().filter(|line| line.starts_with("heliostat_own_time_microseconds_count")).collect();
     assert_eq!(counted, [r#"heliostat_own_time_microseconds_count{endpoint="chat",x_stage="score",x_team="vision"} 1"#]);

@@ -97,7 +97,8 @@ impl Gateway {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 panic!("the gateway ended with {status}: {}", self.log());
             }
-            if TcpStream::connect(self.address).await.is_ok() && self.get("/readyz").await.status == 200 {
+            let listens = TcpStream::connect(self.address).await.is_ok() && TcpStream::connect(self.admin).await.is_ok();
+            if listens && self.get("/readyz").await.status == 200 {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

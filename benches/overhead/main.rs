@@ -11,8 +11,10 @@ mod instructions;
 mod load;
 mod passthrough;
 mod process;
+mod results;
 mod scenario;
 mod table;
+mod telling;
 mod upstream;
 
 use std::io::Write as _;
@@ -44,6 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         ["passthrough", listen, upstream] => passthrough::serve(listen.parse()?, upstream.parse()?),
         ["instructions"] => instructions::run(),
         ["collectors"] => collectors::run(),
+        ["telling"] => telling::run(),
         ["streams"] => streams(),
         filter => compare(filter.first().copied().unwrap_or_default()),
     }

@@ -76,8 +76,8 @@ pub fn run(source: Source, snapshot: Snapshot, pending_reload: Arc<AtomicBool>) 
         flights: flights.clone(),
         memory: memory.clone(),
     };
-    let proxy = proxy(&server.configuration, gateway);
-    let (reception, certificates) = Reception::new(proxy, live.clone(), flights.clone(), telemetry.clone(), &live.load().snapshot)?;
+    let proxy = proxy(&server.configuration, gateway.clone());
+    let (reception, certificates) = Reception::new(proxy, gateway, &live.load().snapshot)?;
     let mut clients = Service::new("gateway".to_owned(), reception);
     listeners.iter().for_each(|listener| listen::add(&mut clients, listener));
     let (close, closed) = watch::channel(false);

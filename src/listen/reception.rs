@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::BytesMut;
-use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::socket::SocketAddr;
@@ -26,7 +26,7 @@ use crate::attend::attend;
 use crate::config::{Door, Listener, Snapshot};
 use crate::drain::Flights;
 use crate::live::Live;
-use crate::proxy::accept;
+use crate::proxy::{Gateway, accept, serve};
 use crate::telemetry::Telemetry;
 
 /// How long a balancer may take for its header.
@@ -43,6 +43,8 @@ const TURNED_AWAY: usize = 256;
 /// Receives connections, and hands their requests to the proxy.
 pub struct Reception<A> {
     proxy: Arc<A>,
+    /// What `proxy` drives, for calls that it need not.
+    gateway: Gateway,
     live: Arc<ArcSwap<Live>>,
     flights: Arc<Flights>,
     entrances: Vec<Entrance>,
@@ -54,6 +56,14 @@ pub struct Reception<A> {
 struct Entrance {
     listener: Listener,
     tls: Option<Acceptor>,
+}
+
+/// A connection before its next request.
+enum Next {
+    /// With what was read of it.
+    Stream(Stream, BytesMut),
+    /// After one that Pingora drove, which may hold what was read of it: Pingora drives all that follow.
+    Pingora(Stream, HttpPersistentSettings),
 }
 
 /// What a connection speaks, with what was read of it to find out.
@@ -69,9 +79,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
     /// TLS cannot be set up.
     pub fn new(
         proxy: A,
-        live: Arc<ArcSwap<Live>>,
-        flights: Arc<Flights>,
-        telemetry: Arc<Telemetry>,
+        gateway: Gateway,
         snapshot: &Snapshot,
     ) -> Result<(Self, Certificates), rustls::Error> {
         let mut certificates = Certificates::default();
@@ -81,7 +89,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
             entrances.push(Entrance { listener: listener.clone(), tls });
         }
         let turned_away = Semaphore::new(TURNED_AWAY);
-        Ok((Self { proxy: Arc::new(proxy), live, flights, entrances, caps: Arc::default(), turned_away, telemetry }, certificates))
+        let Gateway { live, flights, telemetry, .. } = gateway.clone();
+        let caps = Arc::default();
+        Ok((Self { proxy: Arc::new(proxy), gateway, live, flights, entrances, caps, turned_away, telemetry }, certificates))
     }
 
     async fn receive(&self, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<()> {
@@ -118,28 +128,51 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
         Some(())
     }
 
-    /// Request after request, as Pingora does it, with word to the guard when each begins.
+    /// Request after request: calls by the gateway itself, anything else by Pingora's driver, with word to the guard when each begins.
     async fn http1(&self, stream: Stream, read: BytesMut, (began, patience): (Instant, Duration), shutdown: &ShutdownWatch) {
         let watch = Arc::new(HeadWatch::default());
         let timing = Timing { patience, since: began, begun: !read.is_empty() };
         let guard = Guard::http1(stream, watch.clone(), timing, self.telemetry.clone());
-        let mut session = ServerSession::new_http1(Box::new(guard));
-        session.set_keepalive((!*shutdown.borrow()).then_some(IDLE_S));
-        session.set_pipelined_prefix(read);
-        loop {
+        let mut next = Some(Next::Stream(Box::new(guard), read));
+        while let Some(this) = next {
             watch.begin();
-            session.set_connection_user_context(Some(Box::new(watch.clone())));
-            let reused = tokio::select! {
+            next = tokio::select! {
                 biased;
-                reused = self.proxy.process_new_http(session, shutdown) => reused,
+                next = self.request(this, &watch, shutdown) => next,
                 () = watch.refused() => None,
             };
-            let Some((stream, settings)) = reused.map(pingora::apps::ReusedHttpStream::consume) else { return };
-            session = ServerSession::new_http1(stream);
-            if let Some(settings) = settings {
-                settings.apply_to_session(&mut session);
-            }
         }
+    }
+
+    async fn request(&self, next: Next, watch: &Arc<HeadWatch>, shutdown: &ShutdownWatch) -> Option<Next> {
+        let mut session = match next {
+            Next::Stream(mut stream, mut read) => {
+                if read.is_empty() {
+                    read.reserve(FIRST_READ);
+                    let first = timeout(Duration::from_secs(IDLE_S), stream.read_buf(&mut read)).await;
+                    first.ok()?.ok().filter(|count| *count > 0)?;
+                }
+                if Gateway::serves(&read) {
+                    let (stream, read) = self.gateway.serve(stream, read, serve::Reception { watch, shutdown, idle_s: IDLE_S }).await?;
+                    return Some(Next::Stream(stream, read));
+                }
+                let mut session = ServerSession::new_http1(stream);
+                session.set_keepalive((!*shutdown.borrow()).then_some(IDLE_S));
+                session.set_pipelined_prefix(read);
+                session
+            }
+            Next::Pingora(stream, settings) => {
+                let mut session = ServerSession::new_http1(stream);
+                settings.apply_to_session(&mut session);
+                session
+            }
+        };
+        session.set_connection_user_context(Some(Box::new(watch.clone())));
+        let (stream, settings) = self.proxy.process_new_http(session, shutdown).await?.consume();
+        Some(match settings {
+            Some(settings) => Next::Pingora(stream, settings),
+            None => Next::Stream(stream, BytesMut::new()),
+        })
     }
 
     /// The listener a connection came to, by its local address.

@@ -156,6 +156,15 @@ pub fn find(head: &RequestHeader, snapshot: &Snapshot) -> Result<Ask, Problem> {
     })
 }
 
+/// Whether a request line's method and target are those of a call, as most are: one of a fixed path, as it stands. Another may be one too.
+#[must_use]
+pub fn is_call(method: &[u8], target: &[u8]) -> bool {
+    let is = |(path, by, ask): &(&str, Method, Ask)| {
+        path.as_bytes() == target && by.as_str().as_bytes() == method && matches!(ask, Ask::Call(_))
+    };
+    ENDPOINTS.iter().any(is)
+}
+
 /// The dialect whose name leads the path, and what follows it.
 fn split_home(path: &str) -> (Option<&'static dyn Client>, &str) {
     let named = CLIENTS.iter().find_map(|client| {

@@ -29,6 +29,7 @@ mod pump;
 mod redact;
 mod relay;
 mod reply;
+pub(crate) mod serve;
 mod waits;
 
 use std::any::Any;
@@ -61,6 +62,7 @@ use crate::upstream::pool::Pool;
 const CLIENT_WRITE: Duration = Duration::from_secs(60);
 
 /// The gateway: what all requests share.
+#[derive(Clone)]
 pub struct Gateway {
     /// The configuration in force.
     pub live: Arc<ArcSwap<Live>>,
@@ -109,56 +111,16 @@ impl ProxyHttp for Gateway {
     }
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<()> {
-        context.started = Instant::now();
-        let headers = &session.req_header().headers;
-        context.request_id = accept::request_id(headers);
-        context.trace = propagate::trace(headers, &context.live.snapshot.observability);
-        context.outcome.labels = accept::labels(self.telemetry.labels(), headers);
-        let client = session.as_downstream_mut();
-        client.set_write_timeout(Some(CLIENT_WRITE));
-        client.set_pipelining_enabled(true);
+        self.begin(session, context);
         Ok(())
     }
 
-    /// Answers what needs no provider; admits what does. `Ok(true)` is "answered".
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
-        match self.admit(session, context).await {
-            Ok(Ask::Call(_) | Ask::PassThrough) => return Ok(false),
-            Ok(Ask::Models(client)) => reply::models(session, context, client).await?,
-            Ok(Ask::Model(client, id)) => reply::model(session, context, client, &id).await?,
-            Ok(Ask::Root) => reply::json(session, context, 200, "{}\n").await?,
-            Ok(Ask::Health) => {
-                let (status, body) = self.readiness.answer(session.req_header().uri.path()).unwrap_or((404, "{}\n"));
-                reply::json(session, context, status, body).await?;
-            }
-            Err(problem) => {
-                if let Some(reason) = problem.of_a_bound() {
-                    self.telemetry.rejected(reason);
-                }
-                reply::problem(session, context, &problem).await?;
-            }
-        }
-        Ok(true)
+        self.receive(session, context).await
     }
 
-    /// Runs the attempts. Ours and not Pingora's loop: that one replays at most 64 KiB of a body, and cannot look into a 200 before it
-    /// commits. `Ok(false)` is "answered".
     async fn proxy_upstream_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
-        if let Some(pass) = context.pass.take() {
-            // In a box: a chat would else carry its size along.
-            return Box::pin(passthrough::serve(self, session, context, pass)).await;
-        }
-        let Some(call) = context.call.take() else { return Ok(false) };
-        let live = context.live.clone();
-        match Failover::new(self, &live, &call).run(session, context).await? {
-            End::Served => {}
-            End::Exhausted(exhausted) => exhausted::answer(session, context, *exhausted, &call).await?,
-            End::ClientGone => {
-                context.outcome.client_gone = true;
-                return pingora::Error::e_explain(pingora::ErrorType::ConnectionClosed, "client left");
-            }
-        }
-        Ok(false)
+        self.pass_on(session, context).await
     }
 
     // What follows runs for uploads, which alone go through the native loop.
@@ -225,6 +187,59 @@ impl ProxyHttp for Gateway {
 }
 
 impl Gateway {
+    /// Names a request, and sets the clocks of its connection.
+    fn begin(&self, session: &mut Session, context: &mut Context) {
+        context.started = Instant::now();
+        let headers = &session.req_header().headers;
+        context.request_id = accept::request_id(headers);
+        context.trace = propagate::trace(headers, &context.live.snapshot.observability);
+        context.outcome.labels = accept::labels(self.telemetry.labels(), headers);
+        let client = session.as_downstream_mut();
+        client.set_write_timeout(Some(CLIENT_WRITE));
+        client.set_pipelining_enabled(true);
+    }
+
+    /// Answers what needs no provider; admits what does. `Ok(true)` is "answered".
+    async fn receive(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
+        match self.admit(session, context).await {
+            Ok(Ask::Call(_) | Ask::PassThrough) => return Ok(false),
+            Ok(Ask::Models(client)) => reply::models(session, context, client).await?,
+            Ok(Ask::Model(client, id)) => reply::model(session, context, client, &id).await?,
+            Ok(Ask::Root) => reply::json(session, context, 200, "{}\n").await?,
+            Ok(Ask::Health) => {
+                let (status, body) = self.readiness.answer(session.req_header().uri.path()).unwrap_or((404, "{}\n"));
+                reply::json(session, context, status, body).await?;
+            }
+            Err(problem) => {
+                if let Some(reason) = problem.of_a_bound() {
+                    self.telemetry.rejected(reason);
+                }
+                reply::problem(session, context, &problem).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Runs the attempts. Ours and not Pingora's loop: that one replays at most 64 KiB of a body, and cannot look into a 200 before it
+    /// commits. `Ok(false)` is "answered".
+    async fn pass_on(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
+        if let Some(pass) = context.pass.take() {
+            // In a box: a chat would else carry its size along.
+            return Box::pin(passthrough::serve(self, session, context, pass)).await;
+        }
+        let Some(call) = context.call.take() else { return Ok(false) };
+        let live = context.live.clone();
+        match Failover::new(self, &live, &call).run(session, context).await? {
+            End::Served => {}
+            End::Exhausted(exhausted) => exhausted::answer(session, context, *exhausted, &call).await?,
+            End::ClientGone => {
+                context.outcome.client_gone = true;
+                return pingora::Error::e_explain(pingora::ErrorType::ConnectionClosed, "client left");
+            }
+        }
+        Ok(false)
+    }
+
     async fn admit(&self, session: &mut Session, context: &mut Context) -> Result<Ask, Problem> {
         let live = context.live.clone();
         let limits = &live.snapshot.limits;

@@ -103,8 +103,9 @@ impl Connection {
     }
 
     /// Runs the requests of this connection. They find it again in [`Flights::enter`] and [`cut`].
-    pub async fn carry<T>(self: &Arc<Self>, requests: impl Future<Output = T>) -> T {
-        CONNECTION.scope(self.clone(), requests).await
+    pub fn carry<T>(self: &Arc<Self>, requests: impl Future<Output = T>) -> impl Future<Output = T> {
+        // Not an `async fn`: that would hold the requests twice, as its argument and as what it waits for.
+        CONNECTION.scope(self.clone(), requests)
     }
 
     /// A byte of a request was read, or its whole head.

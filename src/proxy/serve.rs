@@ -61,7 +61,8 @@ impl Gateway {
     async fn answer(&self, session: &mut Session, context: &mut Context) -> pingora::Result<()> {
         self.begin(session, context);
         if !self.receive(session, context).await? {
-            self.pass_on(session, context).await?;
+            // In a box: only once a call is admitted does it need that room.
+            Box::pin(self.pass_on(session, context)).await?;
         }
         Ok(())
     }

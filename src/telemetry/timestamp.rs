@@ -8,7 +8,14 @@ pub(super) fn rfc3339(time: SystemTime) -> String {
     let seconds = since.as_secs();
     let (year, month, day) = date(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
+    let millis = u64::from(since.subsec_millis());
+    let mut text = String::with_capacity(24);
+    let parts = [(year, 4, "-"), (month, 2, "-"), (day, 2, "T"), (hour, 2, ":"), (minute, 2, ":"), (second, 2, "."), (millis, 3, "Z")];
+    for (number, digits, end) in parts {
+        text.extend((0..digits).rev().filter_map(|place| char::from_digit((number / 10_u64.pow(place) % 10) as u32, 10)));
+        text.push_str(end);
+    }
+    text
 }
 
 /// The Gregorian date of a day counted from 1970-01-01. Years are counted from March, so that a leap day ends one.

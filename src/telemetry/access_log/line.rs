@@ -1,14 +1,12 @@
 //! A line of the access log: what it says, in which order. [`FIELDS`] names its fields, which are stable. What is not known is left out.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
-use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
-use serde::{Serialize, Serializer};
 
+use super::object::{Object, Value as _};
 use crate::config::LineLevel;
-use crate::telemetry::event::{AttemptRecord, Blame, Labels, RequestRecord, Waits, micros};
+use crate::telemetry::event::{AttemptRecord, Blame, RequestRecord, Waits, micros};
 use crate::telemetry::timestamp::rfc3339;
 
 /// Names come from clients: longer ones are cut.
@@ -66,235 +64,108 @@ pub(crate) const FIELDS: &[(&str, &str)] = &[
 ];
 
 /// Writes a request's line, without its end.
-pub(super) fn write(record: &RequestRecord, level: LineLevel, out: &mut Vec<u8>) -> serde_json::Result<()> {
-    serde_json::to_writer(out, &Line::of(record, level))
+pub(super) fn write(record: &RequestRecord, level: LineLevel, out: &mut Vec<u8>) {
+    Object::write(out, |line| {
+        whose(record, level, line);
+        answer(record, line);
+        numbers(record, line);
+    });
 }
 
-/// A line's fields, in their order.
-#[derive(Serialize)]
-struct Line<'a> {
-    time: String,
-    level: &'static str,
-    request_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    span_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_address: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Sent::is_empty")]
-    labels: Sent<'a>,
-    dialect: &'a str,
-    endpoint: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    asked_model: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    provider: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    credential: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_request_id: Option<&'a str>,
-    status: u16,
-    stream: bool,
-    outcome: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fault: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error_code: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    attempts: Vec<Attempt<'a>>,
-    #[serde(skip_serializing_if = "Tokens::is_empty")]
-    usage: Tokens,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    losses: Vec<String>,
-    #[serde(skip_serializing_if = "is_zero")]
-    losses_total: u64,
-    request_bytes: u64,
-    response_bytes: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    chunks: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    finish_reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    own_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    waits: Option<Waited>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_content_us: Option<u64>,
-    total_us: u64,
-}
-
-/// Labels as a map.
-struct Sent<'a>(&'a Labels);
-
-impl Sent<'_> {
-    fn is_empty(&self) -> bool {
-        self.0.sent().next().is_none()
+/// When, who, and what was asked for.
+fn whose(record: &RequestRecord, level: LineLevel, line: &mut Object<'_>) {
+    let trace = record.trace.as_ref();
+    line.member("time", &*rfc3339(record.started_at + record.ended.saturating_duration_since(record.started)))
+        .member("level", level.as_str())
+        .member("request_id", &*record.request_id)
+        .known("trace_id", trace.map(|trace| trace.trace_id.to_string()).as_deref())
+        .known("span_id", trace.map(|trace| trace.span_id.to_string()).as_deref())
+        .known("client", record.client.as_deref())
+        .known("client_address", record.client_address.map(|address| address.to_string()).as_deref());
+    if record.labels.sent().next().is_some() {
+        line.object("labels", |labels| labels.members(record.labels.sent()));
     }
+    line.member("dialect", record.dialect).member("endpoint", record.endpoint);
+    line.known("asked_model", said(cut(&record.asked_model)));
 }
 
-impl Serialize for Sent<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.sent())
+/// Who answered, and how it went.
+fn answer(record: &RequestRecord, line: &mut Object<'_>) {
+    let served = record.served();
+    line.known("provider", served.map(|served| &*served.provider))
+        .known("model", served.map(|served| cut(&served.model)))
+        .known("credential", served.map(|served| &*served.credential))
+        .known("upstream_request_id", record.upstream_request_id.as_deref().map(cut))
+        .member("status", u64::from(record.status))
+        .member("stream", record.stream)
+        .member("outcome", record.outcome.as_str())
+        .known("fault", record.blame().map(Blame::as_str))
+        .known("error_code", record.error_code.as_deref().map(cut))
+        .list("attempts", record.attempts.iter(), |made, out| attempt(record, made, out));
+    if record.usage != Usage::default() {
+        line.object("usage", |tokens| usage(&record.usage, tokens));
     }
+    line.list("losses", record.losses.iter().take(LOSSES_MAX), |loss, out| cut(&loss.to_string()).write(out))
+        .known("losses_total", some(record.losses.len() as u64));
 }
 
-#[derive(Serialize)]
-struct Attempt<'a> {
-    provider: &'a str,
-    model: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    credential: &'a str,
-    dialect: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fault: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    skipped: Option<&'static str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    drill: bool,
-    began_us: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    connected_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    header_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_content_us: Option<u64>,
-    took_us: u64,
-}
-
-/// What was waited for, in microseconds; what was not is left out.
-#[derive(Serialize)]
-struct Waited {
-    #[serde(skip_serializing_if = "is_zero")]
-    client_us: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    queue_us: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    image_fetch_us: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    upstream_us: u64,
-}
-
-#[derive(Serialize, Default, PartialEq, Eq)]
-struct Tokens {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prompt_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    completion_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cached_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_write_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_tokens: Option<u64>,
-}
-
-impl<'a> Line<'a> {
-    fn of(record: &'a RequestRecord, level: LineLevel) -> Self {
-        let served = record.served();
-        Self {
-            time: rfc3339(record.started_at + record.ended.saturating_duration_since(record.started)),
-            level: level.as_str(),
-            request_id: &record.request_id,
-            trace_id: record.trace.as_ref().map(|trace| trace.trace_id.to_string()),
-            span_id: record.trace.as_ref().map(|trace| trace.span_id.to_string()),
-            client: record.client.as_deref(),
-            client_address: record.client_address,
-            labels: Sent(&record.labels),
-            dialect: record.dialect,
-            endpoint: record.endpoint,
-            asked_model: cut(&record.asked_model),
-            provider: served.map(|served| &*served.provider),
-            model: served.map(|served| cut(&served.model)),
-            credential: served.map(|served| &*served.credential),
-            upstream_request_id: record.upstream_request_id.as_deref().map(cut),
-            status: record.status,
-            stream: record.stream,
-            outcome: record.outcome.as_str(),
-            fault: record.blame().map(Blame::as_str),
-            error_code: record.error_code.as_deref().map(cut),
-            attempts: record.attempts.iter().map(|attempt| Attempt::of(record, attempt)).collect(),
-            usage: Tokens::of(&record.usage),
-            losses: record.losses.iter().take(LOSSES_MAX).map(loss).collect(),
-            losses_total: record.losses.len() as u64,
-            request_bytes: record.request_bytes,
-            response_bytes: record.response_bytes,
-            chunks: record.chunks,
-            finish_reason: record.finish_reason,
-            own_us: record.own_us(),
-            waits: record.waits.filter(|waits| !waits.total().is_zero()).map(Waited::of),
-            first_content_us: record.first_content.map(|at| record.us(at)),
-            total_us: record.total_us(),
-        }
+/// How much, and how long.
+fn numbers(record: &RequestRecord, line: &mut Object<'_>) {
+    line.member("request_bytes", record.request_bytes)
+        .member("response_bytes", record.response_bytes)
+        .known("chunks", some(record.chunks))
+        .known("finish_reason", record.finish_reason)
+        .known("own_us", record.own_us());
+    if let Some(waited) = record.waits.filter(|waits| !waits.total().is_zero()) {
+        line.object("waits", |out| waits(waited, out));
     }
+    line.known("first_content_us", record.first_content.map(|at| record.us(at))).member("total_us", record.total_us());
 }
 
-impl Waited {
-    fn of(waits: Waits) -> Self {
-        Self {
-            client_us: micros(waits.client),
-            queue_us: micros(waits.queue),
-            image_fetch_us: micros(waits.image_fetch),
-            upstream_us: micros(waits.upstream),
-        }
-    }
+fn attempt(record: &RequestRecord, attempt: &AttemptRecord, out: &mut Vec<u8>) {
+    let us = |moment: Option<Instant>| moment.map(|moment| record.us(moment));
+    let times = attempt.times;
+    Object::write(out, |made| {
+        made.member("provider", &*attempt.provider)
+            .member("model", cut(&attempt.model))
+            .known("credential", said(&attempt.credential))
+            .member("dialect", attempt.dialect)
+            .known("status", attempt.status.map(u64::from))
+            .member("outcome", attempt.outcome)
+            .known("fault", attempt.blame.map(Blame::as_str))
+            .known("skipped", attempt.skipped)
+            .known("drill", times.drill.then_some(true))
+            .member("began_us", record.us(times.began))
+            .known("connected_us", us(times.connected))
+            .known("header_us", us(times.header))
+            .known("first_content_us", us(times.first_content))
+            .member("took_us", micros(attempt.took()));
+    });
 }
 
-impl<'a> Attempt<'a> {
-    fn of(record: &RequestRecord, attempt: &'a AttemptRecord) -> Self {
-        let us = |moment: Option<Instant>| moment.map(|moment| record.us(moment));
-        let times = attempt.times;
-        Self {
-            provider: &attempt.provider,
-            model: cut(&attempt.model),
-            credential: &attempt.credential,
-            dialect: attempt.dialect,
-            status: attempt.status,
-            outcome: attempt.outcome,
-            fault: attempt.blame.map(Blame::as_str),
-            skipped: attempt.skipped,
-            drill: times.drill,
-            began_us: record.us(times.began),
-            connected_us: us(times.connected),
-            header_us: us(times.header),
-            first_content_us: us(times.first_content),
-            took_us: micros(attempt.took()),
-        }
-    }
+/// What was waited for; what was not is left out.
+fn waits(waits: Waits, out: &mut Object<'_>) {
+    out.known("client_us", some(micros(waits.client)))
+        .known("queue_us", some(micros(waits.queue)))
+        .known("image_fetch_us", some(micros(waits.image_fetch)))
+        .known("upstream_us", some(micros(waits.upstream)));
 }
 
-impl Tokens {
-    fn of(usage: &Usage) -> Self {
-        Self {
-            prompt_tokens: usage.prompt_tokens,
-            completion_tokens: usage.completion_tokens,
-            cached_tokens: usage.cached_tokens,
-            cache_write_tokens: usage.cache_write_tokens,
-            reasoning_tokens: usage.reasoning_tokens,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
+fn usage(usage: &Usage, tokens: &mut Object<'_>) {
+    tokens
+        .known("prompt_tokens", usage.prompt_tokens)
+        .known("completion_tokens", usage.completion_tokens)
+        .known("cached_tokens", usage.cached_tokens)
+        .known("cache_write_tokens", usage.cache_write_tokens)
+        .known("reasoning_tokens", usage.reasoning_tokens);
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature.
-fn is_zero(count: &u64) -> bool {
-    *count == 0
+fn some(count: u64) -> Option<u64> {
+    (count > 0).then_some(count)
 }
 
-fn loss(loss: &Loss) -> String {
-    let mut text = loss.to_string();
-    text.truncate(cut(&text).len());
-    text
+fn said(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 /// At most [`NAME_BYTES_MAX`] bytes, whole characters.

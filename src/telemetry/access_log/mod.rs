@@ -2,6 +2,7 @@
 //! secret is among it; a last look at each line sees to that.
 
 mod line;
+mod object;
 mod output;
 
 use std::io::Write;
@@ -120,7 +121,7 @@ impl Writer {
             return Ok(());
         }
         self.line.clear();
-        line::write(record, level, &mut self.line)?;
+        line::write(record, level, &mut self.line);
         self.wishes.redactor.load().clean(&mut self.line);
         self.line.push(b'\n');
         self.output.line(&self.line, level)

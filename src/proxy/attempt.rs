@@ -2,6 +2,7 @@
 //! written to the client here, so whatever goes wrong another attempt can follow.
 
 use std::io;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -219,7 +220,8 @@ impl Attempt<'_> {
 
     async fn connect(&self, waiting: &mut Waiting<'_>) -> Result<Lease, Ended> {
         let timeouts = &self.candidate.timeouts;
-        let leased = waiting.on(self.clocks.header, self.lease(timeouts)).await;
+        let lease = pin!(self.lease(timeouts));
+        let leased = waiting.on(self.clocks.header, lease).await;
         match leased.map_err(|interrupt| interrupt.ended(Phase::Connect))? {
             Ok(lease) => Ok(lease),
             Err(error) => Err(unreachable(&error)),
@@ -228,13 +230,13 @@ impl Attempt<'_> {
 
     async fn exchange(&self, lease: &mut Lease, waiting: &mut Waiting<'_>) -> Result<Head, Ended> {
         let connection = &mut lease.connection;
-        let both = async {
+        let both = pin!(async {
             let sent = connection.send(Pieces::new(self.head, &self.body.pieces)).await;
             if matches!(sent, Ok(Sent::Cut)) {
                 log::debug!("{} stopped reading the request", self.candidate.provider.name);
             }
             connection.read_head().await
-        };
+        });
         let head = waiting.on(self.clocks.header, both).await.map_err(|interrupt| interrupt.ended(Phase::Header))?;
         let head = head.map_err(|error| broken(&error, lease.connection.is_stale(), lease.connection.has_received()))?;
         if head.status == 101 && !self.upgrade {
@@ -248,7 +250,7 @@ impl Attempt<'_> {
         let until = (Instant::now() + ERROR_WAIT).min(self.clocks.first_content);
         let mut body = BytesMut::new();
         while body.len() < ERROR_BYTES {
-            match waiting.on(until, lease.connection.next_body()).await {
+            match waiting.on(until, pin!(lease.connection.next_body())).await {
                 Ok(Ok(Some(piece))) => body.extend_from_slice(&piece),
                 Err(Interrupt::ClientGone) => return Ended::ClientGone,
                 _ => break,
@@ -278,7 +280,7 @@ impl Attempt<'_> {
         pump.counts = self.clocks.slow_stream.is_some();
         while !self.has_said_enough(&pump) && held.len() < HOLD_BYTES && !ended {
             let (until, phase) = self.patience(began);
-            let next = match waiting.on(until, lease.connection.next_body()).await {
+            let next = match waiting.on(until, pin!(lease.connection.next_body())).await {
                 // Not slow: the client's own patience was shorter than the window.
                 Err(Interrupt::Deadline) if began.is_some() && phase == Phase::FirstContent => break,
                 next => next.map_err(|interrupt| interrupt.ended(phase))?,
@@ -338,7 +340,7 @@ impl Attempt<'_> {
                 return Err(Interrupt::Deadline.ended(Phase::Stall));
             }
             let until = self.clocks.first_content.min(now + self.clocks.stall);
-            let next = waiting.on(until, lease.connection.next_body()).await;
+            let next = waiting.on(until, pin!(lease.connection.next_body())).await;
             match next.map_err(|interrupt| interrupt.ended(Phase::Stall))? {
                 // A reply that came in one piece is passed on as that piece.
                 Ok(Some(piece)) if first.is_none() && body.is_empty() => first = Some(piece),
@@ -369,7 +371,8 @@ pub struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// Waits for `upstream` until `deadline`, or until the client leaves. Cancels `upstream` then.
+    /// Waits for `upstream` until `deadline`, or until the client leaves. Cancels `upstream` then; where it is large, pin it: a future that
+    /// is handed on is moved, and room for it is kept, at each step.
     ///
     /// # Errors
     /// [`Interrupt`].
@@ -383,7 +386,7 @@ impl Waiting<'_> {
                 () = tokio::time::sleep_until(deadline.into()) => Err(Interrupt::Deadline),
             }
         };
-        counted(waited, either).await
+        counted(waited, pin!(either)).await
     }
 }
 

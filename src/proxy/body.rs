@@ -1,5 +1,6 @@
 //! Reads a request's body whole, into one buffer of the announced length.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -59,7 +60,7 @@ pub async fn read_raw(session: &mut Session, limits: &Limits, place: Place<'_>) 
         said.map_err(|error| broken(&error))?;
     }
     let deadline = Instant::now() + Duration::from_millis(limits.body_timeout_ms);
-    while let Some(piece) = counted(waited, next(session, deadline)).await? {
+    while let Some(piece) = counted(waited, pin!(next(session, deadline))).await? {
         let needed = body.len() + piece.len();
         if needed > limits.body_bytes {
             return Err(too_large(limits.body_bytes));
@@ -89,7 +90,7 @@ pub async fn discard(session: &mut Session) {
 
 async fn next(session: &mut Session, deadline: Instant) -> Result<Option<Bytes>, Problem> {
     let until = deadline.min(Instant::now() + PAUSE);
-    match tokio::time::timeout_at(until, session.as_downstream_mut().read_request_body()).await {
+    match tokio::time::timeout_at(until, pin!(session.as_downstream_mut().read_request_body())).await {
         Ok(Ok(piece)) => Ok(piece),
         Ok(Err(error)) => Err(broken(&error)),
         Err(_) if until == deadline => Err(too_slow("The request body took longer to arrive than limits.body_timeout_ms allows.")),

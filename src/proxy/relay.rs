@@ -1,5 +1,6 @@
 //! From the commit on: the answer goes to the client.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -194,7 +195,7 @@ async fn gather(
     until: Instant,
 ) -> Result<(), Interrupt> {
     let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
-    let mut next = unless_cut(waiting.on(until, streaming.lease.connection.next_body())).await?;
+    let mut next = unless_cut(pin!(waiting.on(until, pin!(streaming.lease.connection.next_body())))).await?;
     let now = Instant::now();
     let mut gathered = 0;
     loop {
@@ -258,7 +259,7 @@ pub async fn remainder(session: &mut Session, context: &mut Context, rest: Rest,
     loop {
         let until = clocks.total.min(Instant::now() + clocks.stall);
         let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
-        match unless_cut(waiting.on(until, lease.connection.next_body())).await {
+        match unless_cut(pin!(waiting.on(until, pin!(lease.connection.next_body())))).await {
             Ok(Ok(Some(piece))) => {
                 tail.push(&piece);
                 reply::write(session, context, piece, false).await?;

@@ -1,5 +1,7 @@
 //! Answers the gateway gives by itself: errors, the list of models, health.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use heliostat_filters::dialect::{Client, Model};
 use heliostat_filters::loss::{Loss, LossKind};
@@ -92,7 +94,8 @@ pub async fn begin(session: &mut Session, context: &mut Context, header: pingora
     if context.in_flight.is_last() {
         client.set_keepalive(None);
     }
-    counted(&mut context.outcome.waits.client, client.write_response_header(Box::new(header))).await
+    let written = pin!(client.write_response_header(Box::new(header)));
+    counted(&mut context.outcome.waits.client, written).await
 }
 
 /// Writes a piece of an answer's body, and waits until the client's socket has taken it.
@@ -100,7 +103,8 @@ pub async fn begin(session: &mut Session, context: &mut Context, header: pingora
 /// # Errors
 /// The client cannot be written to.
 pub async fn write(session: &mut Session, context: &mut Context, piece: Bytes, last: bool) -> pingora::Result<()> {
-    counted(&mut context.outcome.waits.client, session.as_downstream_mut().write_response_body(piece, last)).await
+    let written = pin!(session.as_downstream_mut().write_response_body(piece, last));
+    counted(&mut context.outcome.waits.client, written).await
 }
 
 /// Ends an answer's body.
@@ -108,7 +112,8 @@ pub async fn write(session: &mut Session, context: &mut Context, piece: Bytes, l
 /// # Errors
 /// The client cannot be written to.
 pub async fn end(session: &mut Session, context: &mut Context) -> pingora::Result<()> {
-    counted(&mut context.outcome.waits.client, session.as_downstream_mut().finish_body()).await
+    let ended = pin!(session.as_downstream_mut().finish_body());
+    counted(&mut context.outcome.waits.client, ended).await
 }
 
 /// Writes a whole answer.

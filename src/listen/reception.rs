@@ -77,11 +77,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn new(
-        proxy: A,
-        gateway: Gateway,
-        snapshot: &Snapshot,
-    ) -> Result<(Self, Certificates), rustls::Error> {
+    pub fn new(proxy: A, gateway: Gateway, snapshot: &Snapshot) -> Result<(Self, Certificates), rustls::Error> {
         let mut certificates = Certificates::default();
         let mut entrances = Vec::new();
         for listener in &snapshot.listen {

@@ -229,15 +229,18 @@ impl Attempt<'_> {
     }
 
     async fn exchange(&self, lease: &mut Lease, waiting: &mut Waiting<'_>) -> Result<Head, Ended> {
-        let connection = &mut lease.connection;
-        let both = pin!(async {
-            let sent = connection.send(Pieces::new(self.head, &self.body.pieces)).await;
-            if matches!(sent, Ok(Sent::Cut)) {
-                log::debug!("{} stopped reading the request", self.candidate.provider.name);
-            }
-            connection.read_head().await
-        });
-        let head = waiting.on(self.clocks.header, both).await.map_err(|interrupt| interrupt.ended(Phase::Header))?;
+        let head = {
+            let connection = &mut lease.connection;
+            let both = pin!(async {
+                let sent = connection.send(Pieces::new(self.head, &self.body.pieces)).await;
+                if matches!(sent, Ok(Sent::Cut)) {
+                    log::debug!("{} stopped reading the request", self.candidate.provider.name);
+                }
+                connection.read_head().await
+            });
+            waiting.on(self.clocks.header, both).await
+        };
+        let head = head.map_err(|interrupt| interrupt.ended(Phase::Header))?;
         let head = head.map_err(|error| broken(&error, lease.connection.is_stale(), lease.connection.has_received()))?;
         if head.status == 101 && !self.upgrade {
             return Err(broken(&io::Error::new(io::ErrorKind::InvalidData, "a protocol nobody asked for"), false, true));

@@ -94,6 +94,7 @@ impl ProxyHttp for Gateway {
             call: None,
             pass: None,
             outcome: Outcome::default(),
+            watch: None,
             in_flight: self.flights.enter(),
             body_memory: self.memory.reserve(),
         }
@@ -104,9 +105,10 @@ impl ProxyHttp for Gateway {
     }
 
     /// Runs first, when a head has been read: says so to the connection's guard.
-    fn on_connection_reuse(&self, _session: &mut Session, _context: &mut Context, connection: Box<dyn Any + Send + Sync>) {
+    fn on_connection_reuse(&self, _session: &mut Session, context: &mut Context, connection: Box<dyn Any + Send + Sync>) {
         if let Ok(watch) = connection.downcast::<Arc<HeadWatch>>() {
             watch.done();
+            context.watch = Some(*watch);
         }
     }
 

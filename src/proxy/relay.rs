@@ -125,7 +125,11 @@ pub async fn stream(
     pool: &Pool,
     clocks: RelayClocks,
 ) -> pingora::Result<(Relayed, Box<Pump>)> {
-    begin_stream(session, context, &streaming, array.is_some()).await?;
+    // With the first of the body, which follows at once.
+    context.hold(array.is_none() && !streaming.held.is_empty());
+    let begun = begin_stream(session, context, &streaming, array.is_some()).await;
+    context.hold(false);
+    begun?;
     let committed = Instant::now();
     let mut out = std::mem::take(&mut streaming.held);
     loop {
@@ -135,7 +139,11 @@ pub async fn stream(
         }
         let piece = framed(out.split().freeze(), array.as_mut(), over);
         if !piece.is_empty() {
-            reply::write(session, context, piece, false).await?;
+            // The last of it with the end of the body.
+            context.hold(over);
+            let written = reply::write(session, context, piece, false).await;
+            context.hold(false);
+            written?;
         }
         if over {
             break;
@@ -259,7 +267,7 @@ pub async fn remainder(session: &mut Session, context: &mut Context, rest: Rest,
     loop {
         let until = clocks.total.min(Instant::now() + clocks.stall);
         let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
-        match unless_cut(pin!(waiting.on(until, pin!(lease.connection.next_body())))).await {
+        match unless_cut(waiting.on(until, lease.connection.next_body())).await {
             Ok(Ok(Some(piece))) => {
                 tail.push(&piece);
                 reply::write(session, context, piece, false).await?;

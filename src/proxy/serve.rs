@@ -4,6 +4,8 @@
 //! takes: an eighth of the instructions of a small one, and a quarter of the memory of an open stream. What it does beside is little. It still drives what may go through its native
 //! loop, and HTTP/2.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use pingora::ErrorType;
 use pingora::protocols::Stream;
@@ -18,7 +20,7 @@ use crate::listen::guard::HeadWatch;
 /// How a call is received.
 pub struct Reception<'r> {
     /// Told when the head has been read.
-    pub watch: &'r HeadWatch,
+    pub watch: &'r Arc<HeadWatch>,
     /// Turns true with a stop.
     pub shutdown: &'r ShutdownWatch,
     /// How long the connection may be idle after it, in seconds.
@@ -47,6 +49,7 @@ impl Gateway {
         }
         let mut context = self.new_ctx();
         reception.watch.done();
+        context.watch = Some(reception.watch.clone());
         let answered = self.answer(&mut session, &mut context).await;
         if let Err(error) = &answered {
             // In a box: it would else be part of every request.

@@ -62,12 +62,12 @@ impl<'o> Object<'o> {
         self
     }
 
+    /// Our own names: nothing in them needs an escape. Names of headers neither: those are tokens.
     fn key(&mut self, key: &str) -> &mut Vec<u8> {
-        if !std::mem::take(&mut self.empty) {
-            self.out.push(b',');
-        }
-        key.write(self.out);
-        self.out.push(b':');
+        let before: &[u8] = if std::mem::take(&mut self.empty) { b"\"" } else { b",\"" };
+        self.out.extend_from_slice(before);
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
         self.out
     }
 }

@@ -1,8 +1,8 @@
 //! One call of an HTTP/1 connection through its phases, without Pingora's driver.
 //!
 //! That driver moves each request into boxes of many kilobytes, and those of its phases into more, made for paths that a call never
-//! takes: an eighth of the instructions of a small one, and a quarter of the memory of an open stream. What it does beside is little. It still drives what may go through its native
-//! loop, and HTTP/2.
+//! takes: an eighth of the instructions of a small one, and a quarter of the memory of an open stream. What it does beside is little.
+//! It still drives what may go through its native loop, and HTTP/2.
 
 use std::sync::Arc;
 

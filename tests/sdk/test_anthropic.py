@@ -105,7 +105,7 @@ def test_errors_are_its_own(claude, provider):
 
 def test_a_fault_is_served_by_the_fallback(claude):
     body = {"fallbacks": [GEMINI]}
-    raw = claude.messages.with_raw_response.create(model="openai/fail-529", max_tokens=200, messages=ask(), extra_body=body)
+    raw = claude.messages.with_raw_response.create(model="openai/fail-529-5", max_tokens=200, messages=ask(), extra_body=body)
     assert raw.headers["x-heliostat-provider"] == "gemini" and raw.parse().content[0].text
 
 

@@ -155,5 +155,5 @@ def test_what_is_lost_is_told(google, model):
 def test_a_fault_is_served_by_the_fallback(google):
     options = types.HttpOptions(extra_body={"fallbacks": [GEMINI]})
     config = types.GenerateContentConfig(http_options=options, should_return_http_response=True)
-    answer = google.models.generate_content(model="openai/fail-529", contents="Hello", config=config)
+    answer = google.models.generate_content(model="openai/fail-529-3", contents="Hello", config=config)
     assert answer.sdk_http_response.headers["x-heliostat-provider"] == "gemini"

@@ -101,7 +101,7 @@ def test_what_only_a_native_provider_keeps_is_refused(once, model):
 
 
 def test_an_overloaded_provider_gives_way(client):
-    reply = client.responses.create(model="openai/fail-529", input="Hello", extra_body={"fallbacks": [ANTHROPIC]})
+    reply = client.responses.create(model="openai/fail-529-4", input="Hello", extra_body={"fallbacks": [ANTHROPIC]})
     assert "anthropic simulator" in reply.output_text
 
 

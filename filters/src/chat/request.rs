@@ -126,6 +126,25 @@ pub struct Message<'a> {
     pub view: View<'a>,
 }
 
+impl<'a> Message<'a> {
+    /// A message that says nothing yet.
+    pub(crate) fn blank(role: Role, view: View<'a>) -> Self {
+        Self {
+            role,
+            content: Vec::new(),
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+            name: None,
+            refusal: None,
+            reasoning: Vec::new(),
+            cache_control: None,
+            is_error: None,
+            others: Vec::new(),
+            view,
+        }
+    }
+}
+
 /// One part of a message's content.
 #[derive(Debug)]
 pub enum Part<'a> {

@@ -37,22 +37,6 @@ pub(super) fn read<'a>(root: View<'a>, moved: &mut Vec<View<'a>>) -> Result<Vec<
     Ok(messages)
 }
 
-fn blank(role: Role, view: View<'_>) -> Message<'_> {
-    Message {
-        role,
-        content: Vec::new(),
-        tool_calls: Vec::new(),
-        tool_call_id: None,
-        name: None,
-        refusal: None,
-        reasoning: Vec::new(),
-        cache_control: None,
-        is_error: None,
-        others: Vec::new(),
-        view,
-    }
-}
-
 /// A string or blocks; the content of a message, of `system`, or of a result.
 fn blocks(content: View<'_>) -> Result<Vec<View<'_>>, Refusal> {
     match content.kind() {
@@ -64,7 +48,7 @@ fn blocks(content: View<'_>) -> Result<Vec<View<'_>>, Refusal> {
 
 /// `system`; nothing, where it holds nothing.
 fn instruction(content: View<'_>) -> Result<Option<Message<'_>>, Refusal> {
-    let mut message = blank(Role::System, content);
+    let mut message = Message::blank(Role::System, content);
     for block in blocks(content)? {
         let text = block.present("text").unwrap_or(block);
         if text.bytes().starts_with(BILLING) {
@@ -80,7 +64,7 @@ fn instruction(content: View<'_>) -> Result<Option<Message<'_>>, Refusal> {
 /// Results first: every dialect wants them right behind the calls.
 fn user<'a>(turn: View<'a>, messages: &mut Vec<Message<'a>>, moved: &mut Vec<View<'a>>) -> Result<(), Refusal> {
     let content = turn.present("content").ok_or_else(|| field::missing(turn, "content"))?;
-    let mut said = blank(Role::User, turn);
+    let mut said = Message::blank(Role::User, turn);
     said.others = rest(turn, &["role", "content"]).collect();
     for block in blocks(content)? {
         if kind(block)?.as_deref() == Some("tool_result") {
@@ -104,13 +88,13 @@ fn result(view: View<'_>) -> Result<Message<'_>, Refusal> {
         is_error: of_kind(view, "is_error", Kind::Bool)?.filter(|is_error| is_error.boolean() == Some(true)),
         cache_control: view.present("cache_control"),
         others: rest(view, &["type", "tool_use_id", "content", "is_error", "cache_control"]).collect(),
-        ..blank(Role::Tool, view)
+        ..Message::blank(Role::Tool, view)
     })
 }
 
 fn assistant<'a>(turn: View<'a>, moved: &mut Vec<View<'a>>) -> Result<Message<'a>, Refusal> {
     let content = turn.present("content").ok_or_else(|| field::missing(turn, "content"))?;
-    let mut message = blank(Role::Assistant, turn);
+    let mut message = Message::blank(Role::Assistant, turn);
     message.others = rest(turn, &["role", "content"]).collect();
     let mut signature = None;
     for block in blocks(content)? {

@@ -51,7 +51,7 @@ impl<'a> Turns<'a> {
         let content: Vec<_> = parts.into_iter().filter(|part| !is_empty(part)).collect();
         let others: Vec<_> = key::rest(view, &["role", "parts"]).collect();
         if !content.is_empty() || !others.is_empty() {
-            self.messages.push(Message { content, others, ..blank(Role::System, view) });
+            self.messages.push(Message { content, others, ..Message::blank(Role::System, view) });
         }
         Ok(())
     }
@@ -70,14 +70,14 @@ impl<'a> Turns<'a> {
     }
 
     fn user(&mut self, view: View<'a>) -> Result<(), Refusal> {
-        let mut said = Message { others: key::rest(view, &["role", "parts"]).collect(), ..blank(Role::User, view) };
+        let mut said = Message { others: key::rest(view, &["role", "parts"]).collect(), ..Message::blank(Role::User, view) };
         for each in key::elements(view, "parts") {
             let Some(response) = key::of_kind(each, "functionResponse", Kind::Object)? else {
                 said.content.push(part::read(each)?);
                 continue;
             };
             if !said.content.is_empty() {
-                self.messages.push(std::mem::replace(&mut said, blank(Role::User, view)));
+                self.messages.push(std::mem::replace(&mut said, Message::blank(Role::User, view)));
             }
             let message = self.response(response)?;
             self.messages.push(Message { others: key::rest(each, &["functionResponse"]).chain(message.others).collect(), ..message });
@@ -107,7 +107,7 @@ impl<'a> Turns<'a> {
             content.push(part::read(shown)?);
         }
         let others = key::rest(view, &["id", "name", "response", "parts"]).collect();
-        Ok(Message { content, tool_call_id: Some(id), others, ..blank(Role::Tool, view) })
+        Ok(Message { content, tool_call_id: Some(id), others, ..Message::blank(Role::Tool, view) })
     }
 
     /// The id of the call that a response is for: the one it names, else the first of its function that waits, else the first that
@@ -126,7 +126,7 @@ impl<'a> Turns<'a> {
 
     fn model(&mut self, view: View<'a>) -> Result<(), Refusal> {
         let open = self.open.take();
-        let (mut message, mut thoughts) = open.unwrap_or_else(|| (blank(Role::Assistant, view), Thoughts::default()));
+        let (mut message, mut thoughts) = open.unwrap_or_else(|| (Message::blank(Role::Assistant, view), Thoughts::default()));
         message.others.extend(key::rest(view, &["role", "parts"]));
         for each in key::elements(view, "parts") {
             let each = field::expect(each, Kind::Object)?;
@@ -246,20 +246,4 @@ fn joined<'a>(pieces: &[(Literal<'a>, View<'a>)]) -> Literal<'a> {
 
 fn is_empty(part: &Part<'_>) -> bool {
     matches!(part, Part::Text { text, .. } if text.is_empty())
-}
-
-fn blank(role: Role, view: View<'_>) -> Message<'_> {
-    Message {
-        role,
-        content: Vec::new(),
-        tool_calls: Vec::new(),
-        tool_call_id: None,
-        name: None,
-        refusal: None,
-        reasoning: Vec::new(),
-        cache_control: None,
-        is_error: None,
-        others: Vec::new(),
-        view,
-    }
 }

@@ -7,23 +7,6 @@ use crate::chat::{Arguments, Message, ReasoningTrace, Role, ToolCall, Word};
 use crate::json::{Literal, View};
 use crate::refusal::Refusal;
 
-/// An empty message of a role.
-pub(super) fn message(role: Role, view: View<'_>) -> Message<'_> {
-    Message {
-        role,
-        content: Vec::new(),
-        tool_calls: Vec::new(),
-        tool_call_id: None,
-        name: None,
-        refusal: None,
-        reasoning: Vec::new(),
-        cache_control: None,
-        is_error: None,
-        others: Vec::new(),
-        view,
-    }
-}
-
 /// A call of a function; one of a tool that takes free text has no arguments that another dialect knows.
 pub(super) fn call<'a>(view: View<'a>, signature: Option<Word<'a>>) -> Result<ToolCall<'a>, Refusal> {
     let mut others: Vec<_> = rest(view, &["type", "id", "status", "call_id", "name", "arguments", "input"]).collect();
@@ -44,7 +27,7 @@ pub(super) fn output(view: View<'_>) -> Result<Message<'_>, Refusal> {
     let id = Word::of(required_string(view, "call_id")?);
     let content = part::content(view, "output")?;
     let others = rest(view, &["type", "id", "status", "call_id", "output"]).collect();
-    Ok(Message { content, tool_call_id: Some(id), others, ..message(Role::Tool, view) })
+    Ok(Message { content, tool_call_id: Some(id), others, ..Message::blank(Role::Tool, view) })
 }
 
 /// What a reasoning item turned out to hold.

@@ -31,11 +31,11 @@ pub(super) fn read<'a>(root: View<'a>, others: &mut Vec<View<'a>>) -> Result<Vec
     let mut turns = Turns { messages: Vec::new(), signature: None, others };
     if let Some(instructions) = of_kind(root, "instructions", Kind::String)? {
         let content = vec![part::of_string(instructions)?];
-        turns.messages.push(Message { content, ..item::message(Role::System, instructions) });
+        turns.messages.push(Message { content, ..Message::blank(Role::System, instructions) });
     }
     let input = root.present("input").ok_or_else(|| missing(root, "input"))?;
     match input.kind() {
-        Kind::String => turns.messages.push(Message { content: vec![part::of_string(input)?], ..item::message(Role::User, input) }),
+        Kind::String => turns.messages.push(Message { content: vec![part::of_string(input)?], ..Message::blank(Role::User, input) }),
         Kind::Array => input.elements().try_for_each(|item| turns.add(field::expect(item, Kind::Object)?))?,
         _ => return Err(field::wrong_kind(input, "a string or an array of items")),
     }
@@ -89,7 +89,7 @@ impl<'a> Turns<'a, '_> {
             };
             self.assistant(view, |last| last.content.is_empty(), add);
         } else {
-            self.messages.push(Message { content, others, ..item::message(role, view) });
+            self.messages.push(Message { content, others, ..Message::blank(role, view) });
         }
         Ok(())
     }
@@ -111,7 +111,7 @@ impl<'a> Turns<'a, '_> {
     /// Adds to the assistant's message that goes on, if the last one is such a one; else to a new one.
     fn assistant(&mut self, view: View<'a>, goes_on: impl Fn(&Message<'a>) -> bool, add: impl FnOnce(&mut Message<'a>)) {
         let last = self.messages.pop_if(|last| last.role == Role::Assistant && goes_on(last));
-        let mut message = last.unwrap_or_else(|| item::message(Role::Assistant, view));
+        let mut message = last.unwrap_or_else(|| Message::blank(Role::Assistant, view));
         add(&mut message);
         self.messages.push(message);
     }

@@ -36,7 +36,8 @@
 //! # The life of a request
 //!
 //! [`proxy::Gateway`] implements Pingora's phases. In `proxy/`, each step is a file, named here in the order in which a request meets it.
-//! Pingora drives them, but for calls over HTTP/1: those `serve` takes through the same steps, without what it has for other paths.
+//! Pingora drives them, but for calls over HTTP/1: those `serve` takes through the same steps, over a codec of our own (`session`),
+//! without what it has for other paths.
 //!
 //! | phase | steps |
 //! |---|---|

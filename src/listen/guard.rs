@@ -5,12 +5,12 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
@@ -28,10 +28,6 @@ use crate::telemetry::Telemetry;
 /// How long a connection that is closed is read on, so that the last answer is not lost to a reset, and how much.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
-/// How much may be held, to leave with what follows.
-const HOLD_BYTES: usize = 64 << 10;
-/// Slices handed to one vectored write.
-const WRITE_SLICES: usize = 16;
 
 /// Where a connection is: in the head of a request, or past it. Shared by the connection, its guard and the request's first phase.
 #[derive(Debug, Default)]
@@ -39,7 +35,6 @@ pub struct HeadWatch {
     /// Odd in a head; a new number for each.
     turn: AtomicU32,
     refused: Notify,
-    hold: AtomicBool,
 }
 
 impl HeadWatch {
@@ -51,12 +46,6 @@ impl HeadWatch {
     /// The head has been read.
     pub fn done(&self) {
         self.turn.fetch_add(self.turn.load(Ordering::Relaxed) & 1, Ordering::Relaxed);
-    }
-
-    /// Holds what is written from now on, up to [`HOLD_BYTES`], or lets it go again, together with what is written next. For two writes
-    /// of which the second follows at once.
-    pub fn hold(&self, hold: bool) {
-        self.hold.store(hold, Ordering::Relaxed);
     }
 
     /// Waits until a head was refused: the connection is to be dropped.
@@ -91,8 +80,6 @@ pub struct Guard {
     /// Told of refusals; HTTP/2 has none here.
     telemetry: Option<Arc<Telemetry>>,
     head: Head,
-    /// What was held, and waits for what follows.
-    held: BytesMut,
     /// HTTP/2: what was read to find that out.
     replay: Option<Bytes>,
 }
@@ -118,21 +105,13 @@ impl Guard {
         let Timing { patience, since, begun } = timing;
         watch.begin();
         let head = Head { turn: watch.head().unwrap_or_default(), since: Some(since), begun, ..Head::default() };
-        Self { inner, watch, patience, telemetry: Some(telemetry), head, held: BytesMut::new(), replay: None }
+        Self { inner, watch, patience, telemetry: Some(telemetry), head, replay: None }
     }
 
     /// Hands on a connection of HTTP/2, of which `read` was read already.
     #[must_use]
     pub fn http2(inner: Stream, read: Bytes) -> Self {
-        Self {
-            inner,
-            watch: Arc::default(),
-            patience: Duration::MAX,
-            telemetry: None,
-            head: Head::default(),
-            held: BytesMut::new(),
-            replay: Some(read),
-        }
+        Self { inner, watch: Arc::default(), patience: Duration::MAX, telemetry: None, head: Head::default(), replay: Some(read) }
     }
 
     /// Whether this is a head. The state is fresh for each.
@@ -195,37 +174,6 @@ impl Guard {
         let _ = Pin::new(&mut self.inner).poll_flush(cx);
     }
 
-    /// Whether so much more is to be held.
-    fn holds(&self, length: usize) -> bool {
-        self.watch.hold.load(Ordering::Relaxed) && self.held.len() + length <= HOLD_BYTES
-    }
-
-    /// Writes what is held, and `bufs` behind it.
-    fn poll_write_behind(&mut self, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        loop {
-            let mut slices = [io::IoSlice::new(&[]); WRITE_SLICES];
-            let all = std::iter::once(&self.held[..]).chain(bufs.iter().map(|buf| &**buf));
-            let count = slices.iter_mut().zip(all).map(|(slot, slice)| *slot = io::IoSlice::new(slice)).count();
-            let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, slices.get(..count).unwrap_or_default()))?;
-            let of_held = written.min(self.held.len());
-            self.held.advance(of_held);
-            if written == 0 || written > of_held {
-                return Poll::Ready(Ok(written - of_held));
-            }
-        }
-    }
-
-    /// Writes what is held.
-    fn poll_let_go(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.held.is_empty() {
-            match ready!(Pin::new(&mut self.inner).poll_write(cx, &self.held))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.held.advance(written),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
     /// Pingora writes before a head has been read: it refuses one it cannot parse. We say it in our own words.
     fn replace_refusal(&mut self, cx: &mut Context<'_>, written: &[u8]) {
         if !self.head.refused {
@@ -269,15 +217,7 @@ impl AsyncWrite for Guard {
             self.replace_refusal(cx, buf);
             return Poll::Ready(Ok(buf.len()));
         }
-        if self.holds(buf.len()) {
-            self.held.extend_from_slice(buf);
-            return Poll::Ready(Ok(buf.len()));
-        }
-        if self.held.is_empty() {
-            Pin::new(&mut self.inner).poll_write(cx, buf)
-        } else {
-            self.poll_write_behind(cx, &[io::IoSlice::new(buf)])
-        }
+        Pin::new(&mut self.inner).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -285,12 +225,7 @@ impl AsyncWrite for Guard {
             self.replace_refusal(cx, bufs.first().map(|first| &**first).unwrap_or_default());
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        let length = bufs.iter().map(|buf| buf.len()).sum();
-        if self.holds(length) {
-            bufs.iter().for_each(|buf| self.held.extend_from_slice(buf));
-            return Poll::Ready(Ok(length));
-        }
-        if self.held.is_empty() { Pin::new(&mut self.inner).poll_write_vectored(cx, bufs) } else { self.poll_write_behind(cx, bufs) }
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -298,15 +233,10 @@ impl AsyncWrite for Guard {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.watch.hold.load(Ordering::Relaxed) {
-            return Poll::Ready(Ok(()));
-        }
-        ready!(self.poll_let_go(cx))?;
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_let_go(cx))?;
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }

@@ -143,15 +143,15 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
     async fn request(&self, next: Next, watch: &Arc<HeadWatch>, shutdown: &ShutdownWatch) -> Option<Next> {
         let mut session = match next {
             Next::Stream(mut stream, mut read) => {
-                if read.is_empty() {
-                    read.reserve(FIRST_READ);
-                    let first = timeout(Duration::from_secs(IDLE_S), stream.read_buf(&mut read)).await;
-                    first.ok()?.ok().filter(|count| *count > 0)?;
-                }
-                if Gateway::serves(&read) {
-                    let (stream, read) = self.gateway.serve(stream, read, serve::Reception { watch, shutdown, idle_s: IDLE_S }).await?;
-                    return Some(Next::Stream(stream, read));
-                }
+                await_head(&mut stream, &mut read).await?;
+                let (stream, read) = if Gateway::serves(&read) {
+                    match self.gateway.serve(stream, read, watch, shutdown).await {
+                        Ok(next) => return next.map(|(stream, read)| Next::Stream(stream, read)),
+                        Err(others) => others,
+                    }
+                } else {
+                    (stream, read)
+                };
                 let mut session = ServerSession::new_http1(stream);
                 session.set_keepalive((!*shutdown.borrow()).then_some(IDLE_S));
                 session.set_pipelined_prefix(read);
@@ -246,6 +246,28 @@ impl Door {
             _ => false,
         }
     }
+}
+
+/// Reads until the head of a request is whole, or too long to be awaited, or the client ends. `None` if it never begins one.
+async fn await_head(stream: &mut Stream, read: &mut BytesMut) -> Option<()> {
+    loop {
+        if has_blank_line(read) || read.len() > serve::HEAD_BYTES_MAX {
+            return Some(());
+        }
+        read.reserve(FIRST_READ);
+        let idle = read.is_empty();
+        let more = stream.read_buf(read);
+        let more = if idle { timeout(Duration::from_secs(IDLE_S), more).await.ok()? } else { more.await };
+        if more.ok()? == 0 {
+            return (!read.is_empty()).then_some(());
+        }
+    }
+}
+
+/// Whether a line is followed by an empty one, however they end.
+fn has_blank_line(read: &[u8]) -> bool {
+    let mut ends = memchr::memchr_iter(b'\n', read).filter_map(|end| read.get(end + 1..));
+    ends.any(|rest| rest.starts_with(b"\r\n") || rest.starts_with(b"\n"))
 }
 
 /// Reads a balancer's word on who is behind it. `None` where it owes one and does not give it.

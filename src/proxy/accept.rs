@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::proxy::session::Session;
 use heliostat_filters::dialect::{Dialect, Gemini};
 use http::{HeaderMap, HeaderName, header};
 use pingora::http::RequestHeader;
-use pingora_proxy::Session;
 
 use super::passthrough::decoded;
 use super::problem::Problem;
@@ -26,15 +26,13 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What a header may say as a label, in bytes.
 const LABEL_BYTES: usize = 128;
 
-/// Checks the raw head of an HTTP/1 request. HTTP/2 has one way to say a thing, and its library checks that.
+/// Checks the raw head of an HTTP/1 request that has not been checked yet.
 ///
 /// # Errors
 /// 400, and the connection is closed, for a head that two readers could read in two ways.
-pub fn sound(session: &Session) -> Result<(), Problem> {
-    if session.is_http2() {
-        return Ok(());
-    }
-    head::check(&session.as_downstream().to_h1_raw()).map_err(|flaw| {
+pub fn sound(session: &Session<'_>) -> Result<(), Problem> {
+    let Some(raw) = session.unchecked_head() else { return Ok(()) };
+    head::check(&raw).map_err(|flaw| {
         let message = format!("The head of the request is not well-formed HTTP/1.1: {flaw}. Check the client, or the proxy in front.");
         Problem::new(400, "malformed_head", message).closing()
     })

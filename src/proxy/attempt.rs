@@ -5,12 +5,12 @@ use std::io;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use crate::proxy::session::Session;
 use bytes::{Bytes, BytesMut};
 use heliostat_filters::fault::{Fault, FaultKind};
 use heliostat_filters::json::Pieces as Body;
 use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
-use pingora_proxy::Session;
 
 use super::content::Excerpt;
 use super::pump::{self, Pump};
@@ -181,7 +181,7 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// [`Ended`].
-    pub async fn run(&self, mut waiting: Waiting<'_>, pump: Option<Box<Pump>>, times: &mut AttemptTimes) -> Result<Ready, Ended> {
+    pub async fn run(&self, mut waiting: Waiting<'_, '_>, pump: Option<Box<Pump>>, times: &mut AttemptTimes) -> Result<Ready, Ended> {
         let (mut head, mut lease) = self.open(&mut waiting, times).await?;
         // All that is read here is also looked into: errors, usage, the first content.
         let decoded = lease.connection.decode(&mut head);
@@ -205,7 +205,7 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// [`Ended`].
-    pub async fn open(&self, waiting: &mut Waiting<'_>, times: &mut AttemptTimes) -> Result<(Head, Lease), Ended> {
+    pub async fn open(&self, waiting: &mut Waiting<'_, '_>, times: &mut AttemptTimes) -> Result<(Head, Lease), Ended> {
         let mut lease = self.connect(waiting).await?;
         times.connected = Some(Instant::now());
         let head = self.exchange(&mut lease, waiting).await?;
@@ -218,7 +218,7 @@ impl Attempt<'_> {
         if self.upgrade { self.pool.lease_http1(endpoint, timeouts).await } else { self.pool.lease(endpoint, timeouts, self.fresh).await }
     }
 
-    async fn connect(&self, waiting: &mut Waiting<'_>) -> Result<Lease, Ended> {
+    async fn connect(&self, waiting: &mut Waiting<'_, '_>) -> Result<Lease, Ended> {
         let timeouts = &self.candidate.timeouts;
         let lease = pin!(self.lease(timeouts));
         let leased = waiting.on(self.clocks.header, lease).await;
@@ -228,7 +228,7 @@ impl Attempt<'_> {
         }
     }
 
-    async fn exchange(&self, lease: &mut Lease, waiting: &mut Waiting<'_>) -> Result<Head, Ended> {
+    async fn exchange(&self, lease: &mut Lease, waiting: &mut Waiting<'_, '_>) -> Result<Head, Ended> {
         let head = {
             let connection = &mut lease.connection;
             let both = pin!(async {
@@ -249,7 +249,7 @@ impl Attempt<'_> {
     }
 
     /// An error status: what its body says decides what is done next.
-    async fn refused(&self, head: Head, mut lease: Lease, waiting: &mut Waiting<'_>) -> Ended {
+    async fn refused(&self, head: Head, mut lease: Lease, waiting: &mut Waiting<'_, '_>) -> Ended {
         let until = (Instant::now() + ERROR_WAIT).min(self.clocks.first_content);
         let mut body = BytesMut::new();
         while body.len() < ERROR_BYTES {
@@ -276,7 +276,7 @@ impl Attempt<'_> {
         Failure { outcome: Outcome::Fault(fault.kind), fault, status: Some(head.status), retry_after, answer: None }
     }
 
-    async fn hold_stream(&self, head: Head, mut lease: Lease, mut pump: Box<Pump>, waiting: &mut Waiting<'_>) -> Result<Ready, Ended> {
+    async fn hold_stream(&self, head: Head, mut lease: Lease, mut pump: Box<Pump>, waiting: &mut Waiting<'_, '_>) -> Result<Ready, Ended> {
         let mut held = BytesMut::new();
         let mut ended = false;
         let mut began = None;
@@ -332,7 +332,7 @@ impl Attempt<'_> {
         }
     }
 
-    async fn hold_whole(&self, head: Head, mut lease: Lease, waiting: &mut Waiting<'_>) -> Result<Ready, Ended> {
+    async fn hold_whole(&self, head: Head, mut lease: Lease, waiting: &mut Waiting<'_, '_>) -> Result<Ready, Ended> {
         let limit = if self.same_dialect { HOLD_BYTES } else { REPLY_LIMIT_BYTES };
         let mut first = None;
         let mut body = BytesMut::new();
@@ -366,14 +366,14 @@ impl Attempt<'_> {
 }
 
 /// The session while an attempt waits for a provider: notices a client that leaves, and counts the time.
-pub struct Waiting<'a> {
+pub struct Waiting<'a, 's> {
     /// The client's side.
-    pub session: &'a mut Session,
+    pub session: &'a mut Session<'s>,
     /// Time spent waiting.
     pub waited: &'a mut Duration,
 }
 
-impl Waiting<'_> {
+impl Waiting<'_, '_> {
     /// Waits for `upstream` until `deadline`, or until the client leaves. Cancels `upstream` then; where it is large, pin it: a future that
     /// is handed on is moved, and room for it is kept, at each step.
     ///
@@ -385,7 +385,7 @@ impl Waiting<'_> {
             tokio::select! {
                 biased;
                 value = upstream => Ok(value),
-                _gone = session.as_downstream_mut().read_body_or_idle(true) => Err(Interrupt::ClientGone),
+                () = session.gone() => Err(Interrupt::ClientGone),
                 () = tokio::time::sleep_until(deadline.into()) => Err(Interrupt::Deadline),
             }
         };

@@ -3,9 +3,9 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use crate::proxy::session::{Read, Session};
 use bytes::{Bytes, BytesMut};
 use http::{Version, header};
-use pingora_proxy::Session;
 use tokio::time::Instant;
 
 use super::problem::Problem;
@@ -37,7 +37,7 @@ pub struct Place<'p> {
 /// # Errors
 /// 413 over the limit, told from the announced length where there is one; 503 when the memory for bodies is used up; 408 for a client
 /// that stops sending, or takes too long; 400 for one that announced more than it sent; 415 for a compressed body.
-pub async fn read(session: &mut Session, limits: &Limits, place: Place<'_>) -> Result<Bytes, Problem> {
+pub async fn read(session: &mut Session<'_>, limits: &Limits, place: Place<'_>) -> Result<Bytes, Problem> {
     refuse_encoded(session)?;
     read_raw(session, limits, place).await
 }
@@ -46,7 +46,7 @@ pub async fn read(session: &mut Session, limits: &Limits, place: Place<'_>) -> R
 ///
 /// # Errors
 /// As [`read`], but for 415.
-pub async fn read_raw(session: &mut Session, limits: &Limits, place: Place<'_>) -> Result<Bytes, Problem> {
+pub async fn read_raw(session: &mut Session<'_>, limits: &Limits, place: Place<'_>) -> Result<Bytes, Problem> {
     let Place { memory, waited } = place;
     let announced = announced_bytes(session);
     if announced.is_some_and(|length| length > limits.body_bytes as u64) {
@@ -56,11 +56,16 @@ pub async fn read_raw(session: &mut Session, limits: &Limits, place: Place<'_>) 
     let mut body = BytesMut::new();
     grow(&mut body, announced, limits, memory)?;
     if expects_continue(session) {
-        let said = session.as_downstream_mut().write_continue_response().await;
-        said.map_err(|error| broken(&error))?;
+        session.write_continue().await.map_err(|error| broken(&error))?;
     }
     let deadline = Instant::now() + Duration::from_millis(limits.body_timeout_ms);
-    while let Some(piece) = counted(waited, pin!(next(session, deadline))).await? {
+    loop {
+        let read = counted(waited, pin!(next(session, &mut body, deadline))).await?;
+        let piece = match read {
+            Read::InPlace => continue,
+            Read::Piece(piece) => piece,
+            Read::End => return Ok(body.freeze()),
+        };
         let needed = body.len() + piece.len();
         if needed > limits.body_bytes {
             return Err(too_large(limits.body_bytes));
@@ -71,14 +76,14 @@ pub async fn read_raw(session: &mut Session, limits: &Limits, place: Place<'_>) 
         }
         body.extend_from_slice(&piece);
     }
-    Ok(body.freeze())
 }
 
 /// Takes in what a client still sends of a body that was refused, for a while and unread.
-pub async fn discard(session: &mut Session) {
+pub async fn discard(session: &mut Session<'_>) {
     let mut left = LINGER_BYTES;
     let rest = async {
-        while let Ok(Some(piece)) = session.as_downstream_mut().read_request_body().await {
+        // Without room for it, it comes in pieces.
+        while let Ok(Read::Piece(piece)) = session.read_body(&mut BytesMut::new()).await {
             left = left.saturating_sub(piece.len());
             if left == 0 {
                 return;
@@ -88,10 +93,10 @@ pub async fn discard(session: &mut Session) {
     let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
-async fn next(session: &mut Session, deadline: Instant) -> Result<Option<Bytes>, Problem> {
+async fn next(session: &mut Session<'_>, body: &mut BytesMut, deadline: Instant) -> Result<Read, Problem> {
     let until = deadline.min(Instant::now() + PAUSE);
-    match tokio::time::timeout_at(until, pin!(session.as_downstream_mut().read_request_body())).await {
-        Ok(Ok(piece)) => Ok(piece),
+    match tokio::time::timeout_at(until, pin!(session.read_body(body))).await {
+        Ok(Ok(read)) => Ok(read),
         Ok(Err(error)) => Err(broken(&error)),
         Err(_) if until == deadline => Err(too_slow("The request body took longer to arrive than limits.body_timeout_ms allows.")),
         Err(_) => Err(too_slow("The request body stopped arriving for 30 seconds.")),
@@ -104,7 +109,7 @@ fn grow(body: &mut BytesMut, capacity: usize, limits: &Limits, memory: &mut Rese
     Ok(())
 }
 
-fn refuse_encoded(session: &Session) -> Result<(), Problem> {
+fn refuse_encoded(session: &Session<'_>) -> Result<(), Problem> {
     match session.req_header().headers.get(header::CONTENT_ENCODING) {
         Some(encoding) if encoding.as_bytes() != b"identity" => {
             let message = "Compressed request bodies are not read. Send the body without Content-Encoding.";
@@ -116,13 +121,13 @@ fn refuse_encoded(session: &Session) -> Result<(), Problem> {
 
 /// The length the client announced, if any.
 #[must_use]
-pub fn announced_bytes(session: &Session) -> Option<u64> {
+pub fn announced_bytes(session: &Session<'_>) -> Option<u64> {
     session.req_header().headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
 /// Whether the client waits for a word before it sends its body.
 #[must_use]
-pub fn expects_continue(session: &Session) -> bool {
+pub fn expects_continue(session: &Session<'_>) -> bool {
     let head = session.req_header();
     head.version == Version::HTTP_11
         && head.headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use crate::proxy::session::Session;
 use heliostat_filters::chat::{FinishReason, Glance, Reply, ReplyContext};
 use heliostat_filters::dialect::{Client, Kind, Names, Written};
 use heliostat_filters::embeddings::Wanted;
 use heliostat_filters::fault::{Fault, FaultKind};
 use heliostat_filters::sse::Array;
-use pingora_proxy::Session;
 
 use super::attempt::{self, Ended, Ready, Said, Streaming, Translated, Whole};
 use super::content::Excerpt;
@@ -127,7 +127,7 @@ fn said(reply: &Glance<'_>) -> Said {
 ///
 /// # Errors
 /// The client cannot be written to, or the provider broke off where only a cut connection can say so.
-pub async fn answer(session: &mut Session, context: &mut Context, ready: Ready, terms: Terms<'_>, pool: &Pool) -> pingora::Result<End> {
+pub async fn answer(session: &mut Session<'_>, context: &mut Context, ready: Ready, terms: Terms<'_>, pool: &Pool) -> pingora::Result<End> {
     let stall = Duration::from_millis(terms.candidate.timeouts.stall_ms);
     let clocks = RelayClocks { total: terms.total, stall };
     context.outcome.first_content = Some(Instant::now());
@@ -153,7 +153,7 @@ pub async fn answer(session: &mut Session, context: &mut Context, ready: Ready, 
 }
 
 async fn stream(
-    session: &mut Session,
+    session: &mut Session<'_>,
     context: &mut Context,
     streaming: Box<Streaming>,
     (client, reply): (&dyn Client, &ReplyContext),

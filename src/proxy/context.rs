@@ -14,7 +14,6 @@ use super::operation::Operation;
 use super::passthrough::Pass;
 use crate::config::{Barred, Candidate};
 use crate::drain::InFlight;
-use crate::listen::guard::HeadWatch;
 use crate::live::Live;
 use crate::memory::Reservation;
 use crate::telemetry::Telemetry;
@@ -43,8 +42,6 @@ pub struct Context {
     pub pass: Option<Box<Pass>>,
     /// What happened.
     pub outcome: Outcome,
-    /// Holds writes to the client, over HTTP/1.
-    pub watch: Option<Arc<HeadWatch>>,
     /// Counts the request as in flight until it is dropped.
     pub in_flight: InFlight,
     /// What its body holds of the memory for all of them, until it is dropped.
@@ -52,13 +49,6 @@ pub struct Context {
 }
 
 impl Context {
-    /// Holds what is written to the client, or lets it go with what is written next ([`HeadWatch::hold`]).
-    pub fn hold(&self, hold: bool) {
-        if let Some(watch) = &self.watch {
-            watch.hold(hold);
-        }
-    }
-
     /// Where the body of the request goes.
     pub fn body_place(&mut self) -> Place<'_> {
         Place { memory: &mut self.body_memory, waited: &mut self.outcome.waits.client }

@@ -19,7 +19,7 @@ use crate::upstream::verdict::{Outcome, Phase, conclude};
 const WORDS: &str = "A drill: this provider fails on purpose until its operator's time is over.";
 
 /// Fails an attempt at `candidate`. A status says with it when the drill, which lasts until `until`, will be over.
-pub async fn fail(fault: DrillFault, until: Instant, candidate: &Candidate, clocks: AttemptClocks, mut waiting: Waiting<'_>) -> Ended {
+pub async fn fail(fault: DrillFault, until: Instant, candidate: &Candidate, clocks: AttemptClocks, mut waiting: Waiting<'_, '_>) -> Ended {
     match fault {
         DrillFault::Timeout => match waiting.on(clocks.header, std::future::pending::<()>()).await {
             Ok(()) => attempt::no_token(WORDS),

@@ -1,8 +1,8 @@
 //! What the client is told when nothing is left to try.
 
+use crate::proxy::session::Session;
 use heliostat_filters::dialect::Kind;
 use heliostat_filters::fault::FaultKind;
-use pingora_proxy::Session;
 
 use super::attempt::Failure;
 use super::context::{Call, Context};
@@ -20,7 +20,7 @@ const NAME: usize = 128;
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn answer(session: &mut Session, context: &mut Context, exhausted: Exhausted, call: &Call) -> pingora::Result<()> {
+pub async fn answer(session: &mut Session<'_>, context: &mut Context, exhausted: Exhausted, call: &Call) -> pingora::Result<()> {
     if call.operation.kind == Kind::CountTokens && !call.strict && nobody_counts(&exhausted) {
         return reply::estimate(session, context, call).await;
     }
@@ -53,7 +53,7 @@ fn is_an_error(failure: &Failure) -> bool {
     failure.answer.as_ref().is_some_and(|(head, _)| (400..600).contains(&head.status))
 }
 
-async fn as_it_is(session: &mut Session, context: &mut Context, exhausted: Exhausted) -> pingora::Result<()> {
+async fn as_it_is(session: &mut Session<'_>, context: &mut Context, exhausted: Exhausted) -> pingora::Result<()> {
     let Some(failure) = exhausted.last else { return Ok(()) };
     context.outcome.error_log = Some(failure.for_log().to_owned());
     let Some((head, body)) = failure.answer else { return Ok(()) };

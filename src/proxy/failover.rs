@@ -10,9 +10,9 @@ mod wait;
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::proxy::session::Session;
 use heliostat_filters::fault::FaultKind;
 use heliostat_filters::refusal::{Refusal, RefusalScope};
-use pingora_proxy::Session;
 
 pub use self::clocks::clocks;
 use self::once::Once;
@@ -117,7 +117,7 @@ impl<'a> Failover<'a> {
     ///
     /// # Errors
     /// The client cannot be written to.
-    pub async fn run(&mut self, session: &mut Session, context: &mut Context) -> pingora::Result<End> {
+    pub async fn run(&mut self, session: &mut Session<'_>, context: &mut Context) -> pingora::Result<End> {
         while let Some(visit) = self.queue.pop_front() {
             let candidate = visit.candidate;
             self.visited.push(candidate);
@@ -161,7 +161,7 @@ impl<'a> Failover<'a> {
     /// Tries one candidate with as many credentials as its faults allow.
     async fn visit(
         &mut self,
-        session: &mut Session,
+        session: &mut Session<'_>,
         context: &mut Context,
         visit: Visit<'a>,
         candidate: &'a Candidate,

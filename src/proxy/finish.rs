@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use pingora_proxy::Session;
+use crate::proxy::session::Session;
 
 use super::Gateway;
 use super::context::Context;
@@ -13,7 +13,7 @@ use crate::telemetry::event::{self, RequestRecord};
 const CLIENT_GONE: u16 = 499;
 
 /// Reports a finished request. Health checks are not requests.
-pub fn report(gateway: &Gateway, session: &Session, error: Option<&pingora::Error>, context: &mut Context) {
+pub fn report(gateway: &Gateway, session: &Session<'_>, error: Option<&pingora::Error>, context: &mut Context) {
     if context.endpoint == "health" {
         return;
     }
@@ -27,7 +27,7 @@ pub fn report(gateway: &Gateway, session: &Session, error: Option<&pingora::Erro
 
 /// Moves what happened out of the context: nothing comes after this.
 #[inline(never)] // So that a bench can count it.
-fn record(session: &Session, error: Option<&pingora::Error>, context: &mut Context, status: u16) -> RequestRecord {
+fn record(session: &Session<'_>, error: Option<&pingora::Error>, context: &mut Context, status: u16) -> RequestRecord {
     let ended = Instant::now();
     let how = how_it_ended(context, status, error);
     let headers = &session.req_header().headers;
@@ -43,7 +43,7 @@ fn record(session: &Session, error: Option<&pingora::Error>, context: &mut Conte
         trace: context.trace,
         trace_state: propagate::state(headers, context.trace),
         client: context.client.take(),
-        client_address: session.client_addr().and_then(|address| Some(address.as_inet()?.ip().to_canonical())),
+        client_address: session.client_address(),
         labels: outcome.labels,
         dialect: context.dialect.name(),
         endpoint: context.endpoint,
@@ -62,7 +62,7 @@ fn record(session: &Session, error: Option<&pingora::Error>, context: &mut Conte
         finish_reason: outcome.finish_reason,
         losses: outcome.losses,
         request_bytes: outcome.bytes_in,
-        response_bytes: session.body_bytes_sent() as u64,
+        response_bytes: session.body_bytes_sent(),
         chunks: outcome.chunks,
         first_content: outcome.first_content,
         waits: (!outcome.unmeasured).then_some(outcome.waits),

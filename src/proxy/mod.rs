@@ -30,6 +30,7 @@ mod redact;
 mod relay;
 mod reply;
 pub(crate) mod serve;
+mod session;
 mod waits;
 
 use std::any::Any;
@@ -43,13 +44,14 @@ use heliostat_filters::dialect::openai::OpenAi;
 use pingora::Error;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
-use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session as Driven};
 
 use self::context::{Context, Outcome};
 use self::endpoint::Ask;
 use self::failover::{End, Failover};
 use self::passthrough::native;
 use self::problem::Problem;
+use self::session::Session;
 use crate::drain::Flights;
 use crate::listen::guard::HeadWatch;
 use crate::live::Live;
@@ -94,7 +96,6 @@ impl ProxyHttp for Gateway {
             call: None,
             pass: None,
             outcome: Outcome::default(),
-            watch: None,
             in_flight: self.flights.enter(),
             body_memory: self.memory.reserve(),
         }
@@ -105,43 +106,44 @@ impl ProxyHttp for Gateway {
     }
 
     /// Runs first, when a head has been read: says so to the connection's guard.
-    fn on_connection_reuse(&self, _session: &mut Session, context: &mut Context, connection: Box<dyn Any + Send + Sync>) {
+    fn on_connection_reuse(&self, _session: &mut Driven, _context: &mut Context, connection: Box<dyn Any + Send + Sync>) {
         if let Ok(watch) = connection.downcast::<Arc<HeadWatch>>() {
             watch.done();
-            context.watch = Some(*watch);
         }
     }
 
-    async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<()> {
-        self.begin(session, context);
+    async fn early_request_filter(&self, session: &mut Driven, context: &mut Context) -> pingora::Result<()> {
+        session.as_downstream_mut().set_write_timeout(Some(CLIENT_WRITE));
+        session.as_downstream_mut().set_pipelining_enabled(true);
+        self.begin(&Session::Driven(session), context);
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
-        self.receive(session, context).await
+    async fn request_filter(&self, session: &mut Driven, context: &mut Context) -> pingora::Result<bool> {
+        self.receive(&mut Session::Driven(session), context).await
     }
 
-    async fn proxy_upstream_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
-        self.pass_on(session, context).await
+    async fn proxy_upstream_filter(&self, session: &mut Driven, context: &mut Context) -> pingora::Result<bool> {
+        self.pass_on(&mut Session::Driven(session), context).await
     }
 
     // What follows runs for uploads, which alone go through the native loop.
 
-    async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _session: &mut Driven, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
         native::peer(self, context).await
     }
 
-    fn fail_to_connect(&self, _session: &mut Session, _peer: &HttpPeer, context: &mut Context, error: Box<Error>) -> Box<Error> {
+    fn fail_to_connect(&self, _session: &mut Driven, _peer: &HttpPeer, context: &mut Context, error: Box<Error>) -> Box<Error> {
         native::unreachable(self, context, error)
     }
 
-    async fn upstream_request_filter(&self, session: &mut Session, to: &mut RequestHeader, context: &mut Context) -> pingora::Result<()> {
+    async fn upstream_request_filter(&self, session: &mut Driven, to: &mut RequestHeader, context: &mut Context) -> pingora::Result<()> {
         native::request(session, to, context)
     }
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        _session: &mut Driven,
         body: &mut Option<Bytes>,
         _end: bool,
         context: &mut Context,
@@ -151,21 +153,21 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_response_filter(
         &self,
-        session: &mut Session,
+        session: &mut Driven,
         answer: &mut ResponseHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
         native::answer(self, session, answer, context)
     }
 
-    async fn response_filter(&self, _session: &mut Session, answer: &mut ResponseHeader, context: &mut Context) -> pingora::Result<()> {
+    async fn response_filter(&self, _session: &mut Driven, answer: &mut ResponseHeader, context: &mut Context) -> pingora::Result<()> {
         native::rewrite(answer, context)
     }
 
     fn error_while_proxy(
         &self,
         _peer: &HttpPeer,
-        session: &mut Session,
+        session: &mut Driven,
         error: Box<Error>,
         context: &mut Context,
         _reused: bool,
@@ -173,36 +175,33 @@ impl ProxyHttp for Gateway {
         native::broken(self, session, context, error)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
-        native::failed(self, session, error, context).await
+    async fn fail_to_proxy(&self, session: &mut Driven, error: &Error, context: &mut Context) -> FailToProxy {
+        native::failed(self, &mut Session::Driven(session), error, context).await
     }
 
-    fn suppress_error_log(&self, _session: &Session, _context: &Context, _error: &pingora::Error) -> bool {
+    fn suppress_error_log(&self, _session: &Driven, _context: &Context, _error: &pingora::Error) -> bool {
         // One line a request, written by `finish`.
         true
     }
 
     /// Runs on every path, also after an error and when the client left.
-    async fn logging(&self, session: &mut Session, error: Option<&pingora::Error>, context: &mut Context) {
-        finish::report(self, session, error, context);
+    async fn logging(&self, session: &mut Driven, error: Option<&pingora::Error>, context: &mut Context) {
+        finish::report(self, &Session::Driven(session), error, context);
     }
 }
 
 impl Gateway {
-    /// Names a request, and sets the clocks of its connection.
-    fn begin(&self, session: &mut Session, context: &mut Context) {
+    /// Names a request.
+    fn begin(&self, session: &Session<'_>, context: &mut Context) {
         context.started = Instant::now();
         let headers = &session.req_header().headers;
         context.request_id = accept::request_id(headers);
         context.trace = propagate::trace(headers, &context.live.snapshot.observability);
         context.outcome.labels = accept::labels(self.telemetry.labels(), headers);
-        let client = session.as_downstream_mut();
-        client.set_write_timeout(Some(CLIENT_WRITE));
-        client.set_pipelining_enabled(true);
     }
 
     /// Answers what needs no provider; admits what does. `Ok(true)` is "answered".
-    async fn receive(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
+    async fn receive(&self, session: &mut Session<'_>, context: &mut Context) -> pingora::Result<bool> {
         match self.admit(session, context).await {
             Ok(Ask::Call(_) | Ask::PassThrough) => return Ok(false),
             Ok(Ask::Models(client)) => reply::models(session, context, client).await?,
@@ -224,7 +223,7 @@ impl Gateway {
 
     /// Runs the attempts. Ours and not Pingora's loop: that one replays at most 64 KiB of a body, and cannot look into a 200 before it
     /// commits. `Ok(false)` is "answered".
-    async fn pass_on(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
+    async fn pass_on(&self, session: &mut Session<'_>, context: &mut Context) -> pingora::Result<bool> {
         if let Some(pass) = context.pass.take() {
             // In a box: a chat would else carry its size along.
             return Box::pin(passthrough::serve(self, session, context, pass)).await;
@@ -242,7 +241,7 @@ impl Gateway {
         Ok(false)
     }
 
-    async fn admit(&self, session: &mut Session, context: &mut Context) -> Result<Ask, Problem> {
+    async fn admit(&self, session: &mut Session<'_>, context: &mut Context) -> Result<Ask, Problem> {
         let live = context.live.clone();
         let limits = &live.snapshot.limits;
         context.dialect = endpoint::speaker(session.req_header());

@@ -3,12 +3,12 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use crate::proxy::session::Session;
 use bytes::{Bytes, BytesMut};
 use heliostat_filters::chat::StreamWriter;
 use heliostat_filters::dialect::openai::Tail;
 use heliostat_filters::sse::Array;
 use http::Version;
-use pingora_proxy::Session;
 
 use super::attempt::{Interrupt, Streaming, Waiting, Whole};
 use super::context::Context;
@@ -72,7 +72,13 @@ impl RelayClocks {
 /// # Errors
 /// The client cannot be written to, or the provider broke off within a body longer than what is held: the connection is then cut, so
 /// that the client sees it too.
-pub async fn whole(session: &mut Session, context: &mut Context, whole: Whole, pool: &Pool, clocks: RelayClocks) -> pingora::Result<()> {
+pub async fn whole(
+    session: &mut Session<'_>,
+    context: &mut Context,
+    whole: Whole,
+    pool: &Pool,
+    clocks: RelayClocks,
+) -> pingora::Result<()> {
     let Whole { head, body, rest, .. } = whole;
     let mut header = headers::relayed(head.status, context, &head)?;
     context.outcome.status = head.status;
@@ -100,7 +106,7 @@ pub async fn whole(session: &mut Session, context: &mut Context, whole: Whole, p
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn translated(session: &mut Session, context: &mut Context, head: &Head, pieces: Vec<Bytes>) -> pingora::Result<()> {
+pub async fn translated(session: &mut Session<'_>, context: &mut Context, head: &Head, pieces: Vec<Bytes>) -> pingora::Result<()> {
     let mut header = headers::relayed(200, context, head)?;
     context.outcome.status = 200;
     header.insert_header("content-type", "application/json")?;
@@ -118,7 +124,7 @@ pub async fn translated(session: &mut Session, context: &mut Context, head: &Hea
 /// # Errors
 /// The client cannot be written to.
 pub async fn stream(
-    session: &mut Session,
+    session: &mut Session<'_>,
     context: &mut Context,
     mut streaming: Box<Streaming>,
     (mut client, mut array): (Box<dyn StreamWriter>, Option<Array>),
@@ -126,9 +132,9 @@ pub async fn stream(
     clocks: RelayClocks,
 ) -> pingora::Result<(Relayed, Box<Pump>)> {
     // With the first of the body, which follows at once.
-    context.hold(array.is_none() && !streaming.held.is_empty());
+    session.hold(array.is_none() && !streaming.held.is_empty());
     let begun = begin_stream(session, context, &streaming, array.is_some()).await;
-    context.hold(false);
+    session.hold(false);
     begun?;
     let committed = Instant::now();
     let mut out = std::mem::take(&mut streaming.held);
@@ -140,9 +146,9 @@ pub async fn stream(
         let piece = framed(out.split().freeze(), array.as_mut(), over);
         if !piece.is_empty() {
             // The last of it with the end of the body.
-            context.hold(over);
+            session.hold(over);
             let written = reply::write(session, context, piece, false).await;
-            context.hold(false);
+            session.hold(false);
             written?;
         }
         if over {
@@ -196,7 +202,7 @@ fn framed(events: Bytes, array: Option<&mut Array>, over: bool) -> Bytes {
 
 /// Waits for the next bytes of a stream, then takes whatever else has already arrived.
 async fn gather(
-    session: &mut Session,
+    session: &mut Session<'_>,
     context: &mut Context,
     streaming: &mut Streaming,
     out: &mut BytesMut,
@@ -238,7 +244,7 @@ async fn settle(mut lease: Lease, pool: &Pool) {
     pool.give_back(lease);
 }
 
-async fn begin_stream(session: &mut Session, context: &mut Context, streaming: &Streaming, array: bool) -> pingora::Result<()> {
+async fn begin_stream(session: &mut Session<'_>, context: &mut Context, streaming: &Streaming, array: bool) -> pingora::Result<()> {
     let mut header = headers::relayed(200, context, &streaming.head)?;
     context.outcome.status = 200;
     let content_type = if streaming.pump.is_untouched() { streaming.head.text("content-type") } else { None };
@@ -262,7 +268,13 @@ pub struct Rest {
 ///
 /// # Errors
 /// The client cannot be written to, or the provider broke off.
-pub async fn remainder(session: &mut Session, context: &mut Context, rest: Rest, pool: &Pool, clocks: RelayClocks) -> pingora::Result<()> {
+pub async fn remainder(
+    session: &mut Session<'_>,
+    context: &mut Context,
+    rest: Rest,
+    pool: &Pool,
+    clocks: RelayClocks,
+) -> pingora::Result<()> {
     let Rest { mut lease, mut tail } = rest;
     loop {
         let until = clocks.total.min(Instant::now() + clocks.stall);
@@ -306,12 +318,12 @@ fn cut(context: &mut Context, why: &str) -> pingora::Result<()> {
 ///
 /// # Errors
 /// None in practice.
-pub fn unsized_body(session: &mut Session, header: &mut pingora::http::ResponseHeader) -> pingora::Result<()> {
+pub fn unsized_body(session: &mut Session<'_>, header: &mut pingora::http::ResponseHeader) -> pingora::Result<()> {
     match session.req_header().version {
         Version::HTTP_11 => header.insert_header("transfer-encoding", "chunked"),
         Version::HTTP_2 => Ok(()),
         _ => {
-            session.as_downstream_mut().set_keepalive(None);
+            session.close_after();
             Ok(())
         }
     }

@@ -2,10 +2,10 @@
 
 use std::pin::pin;
 
+use crate::proxy::session::Session;
 use bytes::Bytes;
 use heliostat_filters::dialect::{Client, Model};
 use heliostat_filters::loss::{Loss, LossKind};
-use pingora_proxy::Session;
 
 use super::body;
 use super::context::{Call, Context};
@@ -19,7 +19,7 @@ use crate::config::Resolution;
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn problem(session: &mut Session, context: &mut Context, problem: &Problem) -> pingora::Result<()> {
+pub async fn problem(session: &mut Session<'_>, context: &mut Context, problem: &Problem) -> pingora::Result<()> {
     context.outcome.error_code = Some(problem.code().to_owned());
     context.outcome.error_log = Some(problem.log.clone().unwrap_or_else(|| problem.message.clone()));
     let mut header = headers::base(problem.status(context.dialect), context)?;
@@ -30,7 +30,7 @@ pub async fn problem(session: &mut Session, context: &mut Context, problem: &Pro
         header.insert_header("x-should-retry", if retry { "true" } else { "false" })?;
     }
     if problem.close {
-        session.as_downstream_mut().set_keepalive(None);
+        session.close_after();
     }
     let body = problem.body(context.dialect, &context.request_id);
     send(session, context, header, "application/json", body).await?;
@@ -44,7 +44,7 @@ pub async fn problem(session: &mut Session, context: &mut Context, problem: &Pro
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn models(session: &mut Session, context: &mut Context, client: &dyn Client) -> pingora::Result<()> {
+pub async fn models(session: &mut Session<'_>, context: &mut Context, client: &dyn Client) -> pingora::Result<()> {
     let models: Vec<_> = context.live.snapshot.model_ids().into_iter().map(|(id, owner)| Model { id, owner }).collect();
     let header = headers::base(200, context)?;
     send(session, context, header, "application/json", client.write_models(&models)).await
@@ -54,7 +54,7 @@ pub async fn models(session: &mut Session, context: &mut Context, client: &dyn C
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn model(session: &mut Session, context: &mut Context, client: &dyn Client, id: &str) -> pingora::Result<()> {
+pub async fn model(session: &mut Session<'_>, context: &mut Context, client: &dyn Client, id: &str) -> pingora::Result<()> {
     let owner = match context.live.snapshot.resolve(id) {
         Resolution::Route(_) => "heliostat".to_owned(),
         Resolution::Candidate(candidate) => candidate.provider.name.clone(),
@@ -69,7 +69,7 @@ pub async fn model(session: &mut Session, context: &mut Context, client: &dyn Cl
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn estimate(session: &mut Session, context: &mut Context, call: &Call) -> pingora::Result<()> {
+pub async fn estimate(session: &mut Session<'_>, context: &mut Context, call: &Call) -> pingora::Result<()> {
     let body = call.operation.client.write_count(call.operation.estimate(&call.document));
     context.outcome.losses.push(Loss { path: "input_tokens".into(), kind: LossKind::Estimated });
     let header = headers::base(200, context)?;
@@ -80,7 +80,7 @@ pub async fn estimate(session: &mut Session, context: &mut Context, call: &Call)
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn json(session: &mut Session, context: &mut Context, status: u16, body: &'static str) -> pingora::Result<()> {
+pub async fn json(session: &mut Session<'_>, context: &mut Context, status: u16, body: &'static str) -> pingora::Result<()> {
     let header = headers::base(status, context)?;
     send(session, context, header, "application/json", Bytes::from_static(body.as_bytes())).await
 }
@@ -89,12 +89,11 @@ pub async fn json(session: &mut Session, context: &mut Context, status: u16, bod
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn begin(session: &mut Session, context: &mut Context, header: pingora::http::ResponseHeader) -> pingora::Result<()> {
-    let client = session.as_downstream_mut();
+pub async fn begin(session: &mut Session<'_>, context: &mut Context, header: pingora::http::ResponseHeader) -> pingora::Result<()> {
     if context.in_flight.is_last() {
-        client.set_keepalive(None);
+        session.close_after();
     }
-    let written = pin!(client.write_response_header(Box::new(header)));
+    let written = pin!(session.write_head(header));
     counted(&mut context.outcome.waits.client, written).await
 }
 
@@ -102,8 +101,8 @@ pub async fn begin(session: &mut Session, context: &mut Context, header: pingora
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn write(session: &mut Session, context: &mut Context, piece: Bytes, last: bool) -> pingora::Result<()> {
-    let written = pin!(session.as_downstream_mut().write_response_body(piece, last));
+pub async fn write(session: &mut Session<'_>, context: &mut Context, piece: Bytes, last: bool) -> pingora::Result<()> {
+    let written = pin!(session.write_body(piece, last));
     counted(&mut context.outcome.waits.client, written).await
 }
 
@@ -111,8 +110,8 @@ pub async fn write(session: &mut Session, context: &mut Context, piece: Bytes, l
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn end(session: &mut Session, context: &mut Context) -> pingora::Result<()> {
-    let ended = pin!(session.as_downstream_mut().finish_body());
+pub async fn end(session: &mut Session<'_>, context: &mut Context) -> pingora::Result<()> {
+    let ended = pin!(session.end_body());
     counted(&mut context.outcome.waits.client, ended).await
 }
 
@@ -121,7 +120,7 @@ pub async fn end(session: &mut Session, context: &mut Context) -> pingora::Resul
 /// # Errors
 /// The client cannot be written to.
 pub async fn send(
-    session: &mut Session,
+    session: &mut Session<'_>,
     context: &mut Context,
     mut header: pingora::http::ResponseHeader,
     content_type: &str,

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use crate::proxy::session::Session;
 use heliostat_filters::fault::FaultKind;
-use pingora_proxy::Session;
 
 use super::record::Mark;
 use super::{Chosen, End, Failover, Next, Tried, Visit};
@@ -18,7 +18,7 @@ impl<'a> Failover<'a> {
     /// Chooses a credential, waiting for a stated cool-down where nothing else is left and it ends in time.
     pub(super) async fn choose(
         &mut self,
-        session: &mut Session,
+        session: &mut Session<'_>,
         context: &mut Context,
         visit: Visit<'a>,
         candidate: &'a Candidate,
@@ -77,7 +77,7 @@ impl<'a> Failover<'a> {
     /// Gets the access token for an attempt, where the credential is a service account.
     pub(super) async fn authorise(
         &self,
-        session: &mut Session,
+        session: &mut Session<'_>,
         context: &mut Context,
         candidate: &Candidate,
         credential: &Credential,

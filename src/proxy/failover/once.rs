@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pingora_proxy::Session;
+use crate::proxy::session::Session;
 
 use super::record::Mark;
 use super::{End, Failover, Tried, clocks};
@@ -33,7 +33,7 @@ impl Failover<'_> {
     /// The client cannot be written to.
     pub(super) async fn attempt(
         &self,
-        session: &mut Session,
+        session: &mut Session<'_>,
         context: &mut Context,
         once: Once<'_>,
         times: &mut AttemptTimes,
@@ -80,7 +80,7 @@ impl Failover<'_> {
     }
 
     /// The head on the wire.
-    fn head(&self, session: &Session, context: &Context, once: Once<'_>, times: &AttemptTimes) -> Vec<u8> {
+    fn head(&self, session: &Session<'_>, context: &Context, once: Once<'_>, times: &AttemptTimes) -> Vec<u8> {
         let client = &session.req_header().headers;
         Outgoing {
             candidate: once.candidate,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pingora_proxy::Session;
+use crate::proxy::session::Session;
 
 use super::{End, Failover, Next};
 use crate::config::Candidate;
@@ -16,7 +16,7 @@ impl<'a> Failover<'a> {
     /// Fetches what the candidate needs inline. While another candidate is left it may take half of the time to the first byte.
     pub(super) async fn fetch_images(
         &mut self,
-        session: &mut Session,
+        session: &mut Session<'_>,
         context: &mut Context,
         candidate: &Candidate,
     ) -> Result<(), Interrupt> {
@@ -35,7 +35,7 @@ impl<'a> Failover<'a> {
     /// Takes a place at a bounded provider, waiting for one while the client does.
     pub(super) async fn enter(
         &mut self,
-        session: &mut Session,
+        session: &mut Session<'_>,
         context: &mut Context,
         candidate: &'a Candidate,
     ) -> Result<Option<Permit>, Next> {
@@ -53,7 +53,7 @@ impl<'a> Failover<'a> {
 
     /// Waits before the same credential is tried again. A wait that would outlast the deadline is none: the candidate is left, since an
     /// attempt after the deadline could only cost the provider.
-    pub(super) async fn back_off(&self, session: &mut Session, context: &mut Context, after_ms_max: u64) -> Result<(), Next> {
+    pub(super) async fn back_off(&self, session: &mut Session<'_>, context: &mut Context, after_ms_max: u64) -> Result<(), Next> {
         if after_ms_max == 0 {
             return Ok(());
         }

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::proxy::session::Session;
 use bytes::{Bytes, BytesMut};
 use heliostat_filters::dialect::openai::Tail;
 use heliostat_filters::json::Pieces;
 use http::{Method, StatusCode};
-use pingora_proxy::Session;
 
 use super::headers::{self, Forwarded, Framing, Links};
 use super::keys::{self, Keys, Without};
@@ -62,7 +62,7 @@ struct Engine<'a> {
 ///
 /// # Errors
 /// The client left or cannot be written to, or the provider broke off within its answer.
-pub async fn run(gateway: &Gateway, session: &mut Session, context: &mut Context, mut pass: Pass) -> pingora::Result<()> {
+pub async fn run(gateway: &Gateway, session: &mut Session<'_>, context: &mut Context, mut pass: Pass) -> pingora::Result<()> {
     let body = match &mut pass.way {
         Way::Engine(body) => Pieces::one(std::mem::take(body)),
         Way::Native(_) => Pieces::default(),
@@ -98,7 +98,7 @@ pub async fn run(gateway: &Gateway, session: &mut Session, context: &mut Context
 
 impl Engine<'_> {
     /// A key to go with; `None` where the client has been told that there is none.
-    async fn choose(&mut self, session: &mut Session, context: &mut Context) -> pingora::Result<Option<usize>> {
+    async fn choose(&mut self, session: &mut Session<'_>, context: &mut Context) -> pingora::Result<Option<usize>> {
         loop {
             match self.pass.keys.choose(&context.live) {
                 Ok(credential) => return Ok(Some(credential)),
@@ -116,7 +116,7 @@ impl Engine<'_> {
         }
     }
 
-    async fn attempt(&mut self, session: &mut Session, context: &mut Context, credential: &Credential) -> Result<Answer, Ended> {
+    async fn attempt(&mut self, session: &mut Session<'_>, context: &mut Context, credential: &Credential) -> Result<Answer, Ended> {
         self.authorise(session, context).await?;
         let candidate = &self.pass.keys.candidate;
         let forwarded = Forwarded {
@@ -166,7 +166,7 @@ impl Engine<'_> {
         hold(head, lease, &self.gateway.pool, &mut waiting).await
     }
 
-    async fn authorise(&mut self, session: &mut Session, context: &mut Context) -> Result<(), Ended> {
+    async fn authorise(&mut self, session: &mut Session<'_>, context: &mut Context) -> Result<(), Ended> {
         let began = Instant::now();
         let until = self.clocks(began).header;
         let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
@@ -180,7 +180,7 @@ impl Engine<'_> {
         }
     }
 
-    fn framing(&self, session: &Session) -> Framing {
+    fn framing(&self, session: &Session<'_>) -> Framing {
         let has_body = self.body.len_bytes > 0 || matches!(self.method, Method::POST | Method::PUT | Method::PATCH);
         match (is_web_socket(session), has_body) {
             (true, _) => Framing::Socket,
@@ -223,7 +223,13 @@ impl Engine<'_> {
     }
 
     /// Passes an answer on as it is.
-    async fn answer(&self, session: &mut Session, context: &mut Context, answer: Answer, credential: &Credential) -> pingora::Result<()> {
+    async fn answer(
+        &self,
+        session: &mut Session<'_>,
+        context: &mut Context,
+        answer: Answer,
+        credential: &Credential,
+    ) -> pingora::Result<()> {
         let secret = self.pass.keys.token.as_ref().unwrap_or(&credential.secret);
         let Answer { head, held, rest } = answer.without(secret);
         context.outcome.upstream_request_id = own::upstream_id(&head);
@@ -266,7 +272,7 @@ impl Engine<'_> {
 }
 
 /// Reads the body of an error, as far as that is quickly done.
-async fn hold(head: Head, mut lease: Lease, pool: &Pool, waiting: &mut Waiting<'_>) -> Result<Answer, Ended> {
+async fn hold(head: Head, mut lease: Lease, pool: &Pool, waiting: &mut Waiting<'_, '_>) -> Result<Answer, Ended> {
     let until = Instant::now() + ERROR_WAIT;
     let mut held = BytesMut::new();
     while held.len() < ERROR_BYTES {

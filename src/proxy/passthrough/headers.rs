@@ -1,8 +1,8 @@
 //! Headers of raw requests and their answers.
 
+use crate::proxy::session::Session;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::ResponseHeader;
-use pingora_proxy::Session;
 
 use crate::config::{Credential, Provider, Secret};
 use crate::proxy::context::Context;
@@ -186,11 +186,11 @@ pub struct Links {
 impl Links {
     /// For one request and the credential that it goes with.
     #[must_use]
-    pub fn new(session: &Session, provider: &Provider, credential: &Credential) -> Self {
+    pub fn new(session: &Session<'_>, provider: &Provider, credential: &Credential) -> Self {
         let head = session.req_header();
         let host = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
         let host = host.or(head.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default();
-        let tls = session.as_downstream().digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        let tls = session.is_tls();
         let scheme = |tls| if tls { "https" } else { "http" };
         let endpoint = &credential.endpoint;
         Self {

@@ -16,10 +16,10 @@ mod vectors;
 
 use std::time::Instant;
 
+use crate::proxy::session::Session;
 use bytes::Bytes;
 use heliostat_filters::json::{Document, ScanError, ScanLimits, Shape};
 use http::{HeaderMap, header};
-use pingora_proxy::Session;
 
 use self::keys::{Books, Keys};
 pub use self::target::{Target, decoded};
@@ -62,7 +62,7 @@ enum Way {
 ///
 /// # Errors
 /// `unknown` where its path names no provider; 400 for a bad path, 401, or what [`body::read_raw`] refuses.
-pub async fn admit(session: &mut Session, context: &mut Context, unknown: Problem) -> Result<Ask, Problem> {
+pub async fn admit(session: &mut Session<'_>, context: &mut Context, unknown: Problem) -> Result<Ask, Problem> {
     let live = context.live.clone();
     let uri = &session.req_header().uri;
     let target = match Target::read(uri.path(), uri.query(), &live.snapshot)? {
@@ -104,7 +104,7 @@ pub async fn admit(session: &mut Session, context: &mut Context, unknown: Proble
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn serve(gateway: &Gateway, session: &mut Session, context: &mut Context, mut pass: Box<Pass>) -> pingora::Result<bool> {
+pub async fn serve(gateway: &Gateway, session: &mut Session<'_>, context: &mut Context, mut pass: Box<Pass>) -> pingora::Result<bool> {
     let live = context.live.clone();
     if let Some(gate) = live.gates.of(pass.keys.candidate.provider.index) {
         match enter(gate, session, context, &pass).await? {
@@ -131,7 +131,7 @@ pub async fn serve(gateway: &Gateway, session: &mut Session, context: &mut Conte
 ///
 /// # Errors
 /// The client left.
-async fn enter(gate: &Gate, session: &mut Session, context: &mut Context, pass: &Pass) -> pingora::Result<Result<Permit, Full>> {
+async fn enter(gate: &Gate, session: &mut Session<'_>, context: &mut Context, pass: &Pass) -> pingora::Result<Result<Permit, Full>> {
     let (began, deadline) = (Instant::now(), pass.keys.clocks.first_byte);
     let waited = &mut context.outcome.waits.queue;
     let entered = match pass.way {
@@ -153,8 +153,8 @@ fn books<'a>(gateway: &'a Gateway, live: &'a Live, outcome: &'a mut Outcome) -> 
 }
 
 /// Bodies of unknown length, and long ones, unless they are JSON.
-fn is_native(session: &mut Session) -> bool {
-    if is_web_socket(session) || session.as_downstream_mut().is_body_empty() {
+fn is_native(session: &mut Session<'_>) -> bool {
+    if is_web_socket(session) || session.is_body_empty() {
         return false;
     }
     let headers = &session.req_header().headers;
@@ -162,9 +162,9 @@ fn is_native(session: &mut Session) -> bool {
 }
 
 /// Any other upgrade is ignored, as HTTP allows.
-fn is_web_socket(session: &Session) -> bool {
+fn is_web_socket(session: &Session<'_>) -> bool {
     let upgrade = session.req_header().headers.get(header::UPGRADE);
-    session.as_downstream().is_upgrade_req() && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    session.is_upgrade_req() && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

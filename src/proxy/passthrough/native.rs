@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
-use pingora_proxy::{FailToProxy, Session};
+use pingora_proxy::{FailToProxy, Session as Driven};
 
 use super::headers::{self, Forwarded};
 use super::keys::{self, Keys, Without};
@@ -20,6 +20,7 @@ use crate::proxy::attempt::Ended;
 use crate::proxy::context::Context;
 use crate::proxy::problem::Problem;
 use crate::proxy::propagate::Carried;
+use crate::proxy::session::Session;
 use crate::proxy::{Gateway, attributes, body as whole, drill, headers as own, reply};
 use crate::telemetry::event::{AttemptTimes, StageKind};
 use crate::upstream::connect::ConnectError;
@@ -48,7 +49,7 @@ impl State {
     ///
     /// # Errors
     /// 413 for a body announced as longer than `limits.upload_bytes`.
-    pub fn new(session: &Session, limits: &Limits) -> Result<Self, Problem> {
+    pub fn new(session: &Session<'_>, limits: &Limits) -> Result<Self, Problem> {
         let limit_bytes = limits.upload_bytes as u64;
         if whole::announced_bytes(session).is_some_and(|length| length > limit_bytes) {
             return Err(too_large(limit_bytes));
@@ -68,9 +69,9 @@ impl State {
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn begin(session: &mut Session) -> pingora::Result<()> {
+pub async fn begin(session: &mut Session<'_>) -> pingora::Result<()> {
     if whole::expects_continue(session) {
-        session.as_downstream_mut().write_continue_response().await?;
+        session.write_continue().await?;
     }
     Ok(())
 }
@@ -141,7 +142,7 @@ pub fn unreachable(gateway: &Gateway, context: &mut Context, mut error: Box<Erro
 ///
 /// # Errors
 /// None in practice.
-pub fn request(session: &Session, to: &mut RequestHeader, context: &mut Context) -> pingora::Result<()> {
+pub fn request(session: &Driven, to: &mut RequestHeader, context: &mut Context) -> pingora::Result<()> {
     let Some(Parts { target, keys, state }) = parts(&mut context.pass) else { return Ok(()) };
     let Some(credential) = keys.current() else { return Ok(()) };
     let framing: Vec<_> = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING]
@@ -183,7 +184,7 @@ pub fn body(piece: Option<&Bytes>, context: &mut Context) -> pingora::Result<()>
 ///
 /// # Errors
 /// Another key is to be tried.
-pub fn answer(gateway: &Gateway, session: &Session, answer: &ResponseHeader, context: &mut Context) -> pingora::Result<()> {
+pub fn answer(gateway: &Gateway, session: &Driven, answer: &ResponseHeader, context: &mut Context) -> pingora::Result<()> {
     let status = answer.status.as_u16();
     if answer.status.is_informational() {
         return Ok(());
@@ -228,7 +229,7 @@ pub fn rewrite(answer: &mut ResponseHeader, context: &mut Context) -> pingora::R
 }
 
 /// Something broke while bytes went back and forth, or another key takes over.
-pub fn broken(gateway: &Gateway, session: &Session, context: &mut Context, mut error: Box<Error>) -> Box<Error> {
+pub fn broken(gateway: &Gateway, session: &Driven, context: &mut Context, mut error: Box<Error>) -> Box<Error> {
     let Some(Parts { keys, state, .. }) = parts(&mut context.pass) else { return error };
     if std::mem::take(&mut state.next_key) {
         return error;
@@ -253,7 +254,7 @@ pub fn broken(gateway: &Gateway, session: &Session, context: &mut Context, mut e
 
 /// The end of a request that failed: tells the client why, unless it left or has an answer already. Runs for every request whose
 /// phases returned an error.
-pub async fn failed(gateway: &Gateway, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
+pub async fn failed(gateway: &Gateway, session: &mut Session<'_>, error: &Error, context: &mut Context) -> FailToProxy {
     use ErrorType::{ConnectionClosed, ReadError, WriteError, WriteTimedout};
     let problem = parts(&mut context.pass).and_then(|parts| parts.state.problem.take());
     if let (Some(Parts { keys, .. }), true) = (parts(&mut context.pass), context.outcome.client_gone) {

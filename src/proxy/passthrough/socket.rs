@@ -3,8 +3,8 @@
 //! Not Pingora's native loop: where the provider agrees at once, that one may take the end of the request's (empty) body for the end
 //! of the socket, and it cannot bound the handshake without bounding the silences after it.
 
+use crate::proxy::session::Session;
 use bytes::Bytes;
-use pingora_proxy::Session;
 
 use super::headers;
 use crate::drain;
@@ -25,13 +25,15 @@ enum Event {
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn relay(session: &mut Session, context: &mut Context, head: &Head, mut lease: Lease) -> pingora::Result<()> {
+pub async fn relay(session: &mut Session<'_>, context: &mut Context, head: &Head, mut lease: Lease) -> pingora::Result<()> {
     if !super::is_web_socket(session) {
         return pingora::Error::e_explain(pingora::ErrorType::InvalidHTTPHeader, "the provider upgraded what nobody asked to upgrade");
     }
     let mut header = own::base(head.status, context)?;
     headers::add_handshake(&mut header, head)?;
-    let client = session.as_downstream_mut();
+    let Some(client) = session.driven().map(pingora_proxy::Session::as_downstream_mut) else {
+        return pingora::Error::e_explain(pingora::ErrorType::InvalidHTTPHeader, "a call is not upgraded");
+    };
     client.set_read_timeout(None);
     client.write_response_header(Box::new(header)).await?;
     loop {

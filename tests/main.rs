@@ -33,6 +33,7 @@ mod failover;
 mod fakes;
 mod fixtures;
 mod genai;
+mod hedge;
 mod hostile_client;
 mod hostile_upstream;
 mod hostile_wire;

@@ -49,6 +49,7 @@ async fn every_metric_of_the_reference_is_told() {
     let config = Config::three(&openai, &anthropic, &gemini).top(LABELS).top("limits: { body_bytes: 20000 }");
     let config = config.line("gemini", "concurrency_and_buffer_size: { concurrency: 1, buffer_size: 4 }").line("gemini", "queue_ms: 9000");
     let config = config.top("network: { breaker: { consecutive: 1 }, retry: { max_retries: 1, backoff_initial_ms: 1 } }");
+    let config = config.line("openai", "network: { hedge: { after_ms: 500 } }");
     let gateway = Gateway::start(config).await;
 
     let mut thought = native::openai("again");
@@ -56,6 +57,12 @@ async fn every_metric_of_the_reference_is_told() {
         "prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12,
         "completion_tokens_details": {"reasoning_tokens": 4}, "prompt_tokens_details": {"audio_tokens": 1}
     });
+
+    // A hedge.
+    openai.script([reply::Reply::Hang]);
+    gemini.script([reply::json(native::gemini("beside it"))]);
+    ask_as(&gateway, "walk-hedged", &with(ask("openai/gpt-4o"), json!({"fallbacks": ["gemini/gemini-2.5-flash"]}))).await.expect(200);
+    gemini.stepwise();
 
     // A retry, a cool-down, a fallback, a loss, cached and reasoned tokens, and a stream of them.
     openai.script([reply::status(500), reply::json(thought), reply::status(429).header("retry-after", "1")]);

@@ -11,7 +11,7 @@ use super::timeouts::Overrides;
 use super::value::shown;
 
 const FALLBACK: &[&str] = &["primary", "fallback"];
-const ROUTE: &[&str] = &["id", "primary", "fallbacks", "timeouts", "policy"];
+const ROUTE: &[&str] = &["id", "primary", "fallbacks", "timeouts", "hedge", "policy"];
 
 /// `fallbacks`, taken apart.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ pub(super) fn routes(root: &Section<'_>, providers: &Providers) -> HashMap<Strin
         let id = section.require("id").and_then(|id| label(&id));
         let mut candidates: Vec<Candidate> = section.require("primary").and_then(|field| providers.candidate(&field)).into_iter().collect();
         candidates.extend(section.get("fallbacks").map(|field| providers.candidates(&field)).unwrap_or_default());
-        let timeouts = Overrides::read(section.get("timeouts"));
+        let timeouts = Overrides::of(&section);
         for candidate in &mut candidates {
             candidate.timeouts = timeouts.over(candidate.timeouts);
         }

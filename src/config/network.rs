@@ -5,7 +5,7 @@ use super::snapshot::{BreakerRules, BudgetRules, Concurrency, Retry};
 use super::timeouts::{Overrides, Timeouts};
 
 /// The keys of a `network` section, at the top level and in a provider.
-const NETWORK: &[&str] = &["breaker", "retry", "timeouts"];
+const NETWORK: &[&str] = &["breaker", "hedge", "retry", "timeouts"];
 const BREAKER: &[&str] = &["enabled", "consecutive", "error_rate", "min_requests", "window_ms", "open_ms", "open_max_ms", "fair_ms"];
 const RETRY: &[&str] = &["max_retries", "backoff_initial_ms", "budget"];
 const BUDGET: &[&str] = &["enabled", "share", "reserve"];
@@ -32,7 +32,7 @@ impl Network {
         if let Some(section) = field.and_then(|field| field.section(NETWORK)) {
             self.read_breaker(&section);
             self.read_retry(&section);
-            self.timeouts = Overrides::read(section.get("timeouts")).over(self.timeouts);
+            self.timeouts = Overrides::of(&section).over(self.timeouts);
         }
         self
     }

@@ -63,14 +63,16 @@ fn attempts(provider: &Provider) -> String {
         Some(extra) => format!("{extra} retries, back-off from {} ms", provider.retry.backoff_initial_ms),
     };
     let clocks = provider.timeouts;
+    let hedge = clocks.hedge.map(|hedge| format!("; hedged after {} ms, at most {} %", hedge.after_ms, hedge.budget_percent));
     format!(
-        "{retries}; connect {} ms, tls {}, header {}, first content {}, stall {}, total {}",
+        "{retries}; connect {} ms, tls {}, header {}, first content {}, stall {}, total {}{}",
         clocks.connect_ms,
         clocks.tls_ms,
         clocks.header_ms.unwrap_or(Timeouts::STREAM_HEADER_MS),
         clocks.first_content_ms,
         clocks.stall_ms,
-        clocks.total_ms
+        clocks.total_ms,
+        hedge.unwrap_or_default()
     )
 }
 

@@ -1,6 +1,7 @@
 //! `timeouts`: the clocks of attempts. A provider's are read over the top level's, a route's over its candidates'.
 
 use super::field::{Field, Section};
+use super::hedge::{Hedge, HedgeOverrides};
 
 const TIMEOUTS: &[&str] = &["connect_ms", "tls_ms", "header_ms", "first_content_ms", "stall_ms", "total_ms", "slow_stream"];
 const SLOW_STREAM: &[&str] = &["enabled", "window_ms", "min_bytes_per_s"];
@@ -23,6 +24,8 @@ pub struct Timeouts {
     pub total_ms: u64,
     /// How fast a stream must begin; `None` is no matter how slow.
     pub slow_stream: Option<SlowStream>,
+    /// When a second attempt is made beside it; `None` is never.
+    pub hedge: Option<Hedge>,
 }
 
 /// How fast a stream must begin, while there is another candidate: it is held until it has said so much, and left if it has not in time.
@@ -63,6 +66,7 @@ impl Default for Timeouts {
             stall_ms: 30_000,
             total_ms: 600_000,
             slow_stream: None,
+            hedge: None,
         }
     }
 }
@@ -77,6 +81,7 @@ pub struct Overrides {
     stall_ms: Option<u64>,
     total_ms: Option<u64>,
     slow_stream: Option<SlowOverrides>,
+    hedge: Option<HedgeOverrides>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +92,12 @@ struct SlowOverrides {
 }
 
 impl Overrides {
-    /// Reads a section.
-    pub(super) fn read(field: Option<Field<'_>>) -> Self {
+    /// Reads the `timeouts` and the `hedge` of a section.
+    pub(super) fn of(section: &Section<'_>) -> Self {
+        Self { hedge: HedgeOverrides::read(section.get("hedge")), ..Self::read(section.get("timeouts")) }
+    }
+
+    fn read(field: Option<Field<'_>>) -> Self {
         let Some(section) = field.and_then(|field| field.section(TIMEOUTS)) else { return Self::default() };
         let slow_stream = section.get("slow_stream").and_then(|field| field.section(SLOW_STREAM));
         Self {
@@ -99,6 +108,7 @@ impl Overrides {
             stall_ms: milliseconds(&section, "stall_ms"),
             total_ms: milliseconds(&section, "total_ms"),
             slow_stream: slow_stream.map(|section| SlowOverrides::read(&section)),
+            hedge: None,
         }
     }
 
@@ -113,6 +123,7 @@ impl Overrides {
             stall_ms: self.stall_ms.unwrap_or(clocks.stall_ms),
             total_ms: self.total_ms.unwrap_or(clocks.total_ms),
             slow_stream: self.slow_stream.map_or(clocks.slow_stream, |slow| slow.over(clocks.slow_stream)),
+            hedge: self.hedge.map_or(clocks.hedge, |hedge| hedge.over(clocks.hedge)),
         }
     }
 }

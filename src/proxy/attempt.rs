@@ -176,6 +176,17 @@ pub enum Ended {
     ClientGone,
 }
 
+impl Ended {
+    /// What went wrong; `None` where the client left.
+    #[must_use]
+    pub fn failure(self) -> Option<Box<Failure>> {
+        match self {
+            Self::Failed(failure) => Some(failure),
+            Self::ClientGone => None,
+        }
+    }
+}
+
 impl Attempt<'_> {
     /// Runs the attempt with `pump` ready to read a stream. Its moments are noted in `times`.
     ///
@@ -367,8 +378,8 @@ impl Attempt<'_> {
 
 /// The session while an attempt waits for a provider: notices a client that leaves, and counts the time.
 pub struct Waiting<'a, 's> {
-    /// The client's side.
-    pub session: &'a mut Session<'s>,
+    /// The client's side; `None` where somebody else watches it.
+    pub client: Option<&'a mut Session<'s>>,
     /// Time spent waiting.
     pub waited: &'a mut Duration,
 }
@@ -380,16 +391,24 @@ impl Waiting<'_, '_> {
     /// # Errors
     /// [`Interrupt`].
     pub async fn on<T>(&mut self, deadline: Instant, upstream: impl Future<Output = T>) -> Result<T, Interrupt> {
-        let Self { session, waited } = self;
+        let Self { client, waited } = self;
         let either = async {
             tokio::select! {
                 biased;
                 value = upstream => Ok(value),
-                () = session.gone() => Err(Interrupt::ClientGone),
+                () = left(client) => Err(Interrupt::ClientGone),
                 () = tokio::time::sleep_until(deadline.into()) => Err(Interrupt::Deadline),
             }
         };
         counted(waited, pin!(either)).await
+    }
+}
+
+/// Until the client has left; for ever where somebody else watches it.
+async fn left(client: &mut Option<&mut Session<'_>>) {
+    match client {
+        Some(session) => session.gone().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What would become of a request: planned and translated like any other, and never sent.
 
+mod hedge;
+
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,7 @@ use http::{HeaderMap, Method};
 use pingora::http::RequestHeader;
 use serde::Serialize;
 
+pub use self::hedge::Hedging;
 use super::context::Call;
 use super::endpoint::{self, Ask};
 use super::failover;
@@ -76,6 +79,8 @@ pub struct Stop {
     pub first_content_ms: u64,
     /// The longest silence after that.
     pub stall_ms: u64,
+    /// How it is hedged when it is silent; `None` where it is not to be.
+    pub hedge: Option<Hedging>,
     /// Where a conversation goes that is too long for it, in this order: `gemini/gemini-2.5-pro`.
     pub context_fallbacks: Vec<String>,
     /// Its keys.
@@ -112,14 +117,14 @@ pub fn explain(live: &Live, question: Question, now: Instant) -> Result<Explanat
     let call = plan::call(called, question.body, &question.headers, &live.snapshot, now)?;
     let mut translator = Translator::new(&call, &live.snapshot);
     let order = failover::order(&call, live, now);
-    let last = order.len().saturating_sub(1);
-    let visits = order.iter().enumerate().map(|(place, candidate)| (*candidate, place < last));
     let mut candidates = Vec::new();
-    for (candidate, others) in visits {
-        candidates.push(stop(live, &call, &mut translator, candidate, others, now)?);
+    let mut left = order.as_slice();
+    while let [candidate, later @ ..] = left {
+        candidates.push(stop(live, &call, &mut translator, candidate, later, now)?);
+        left = later;
     }
     for (candidate, why) in &call.barred {
-        let stop = stop(live, &call, &mut translator, candidate, false, now)?;
+        let stop = stop(live, &call, &mut translator, candidate, &[], now)?;
         candidates.push(Stop { why_not: Some(format!("never tried: {why}")), ..stop });
     }
     Ok(Explanation {
@@ -140,7 +145,7 @@ fn stop(
     call: &Call,
     translator: &mut Translator<'_>,
     candidate: &Candidate,
-    others: bool,
+    later: &[&Candidate],
     now: Instant,
 ) -> Result<Stop, Problem> {
     let images_fetched = translator.images.stand_in(candidate);
@@ -149,7 +154,7 @@ fn stop(
         Err(refusal) if refusal.scope == RefusalScope::Request => return Err(refusal.into()),
         Err(refusal) => (Vec::new(), Some(refusal)),
     };
-    let clocks = failover::clocks(call, candidate, others, now);
+    let clocks = failover::clocks(call, candidate, !later.is_empty(), now);
     let keys = keys(live, candidate, now);
     Ok(Stop {
         provider: candidate.provider.name.clone(),
@@ -162,6 +167,7 @@ fn stop(
         header_ms: ms(clocks.header.saturating_duration_since(now)),
         first_content_ms: ms(clocks.first_content.saturating_duration_since(now)),
         stall_ms: ms(clocks.stall),
+        hedge: hedge::hedging(live, call, translator, candidate, later, now),
         context_fallbacks: failover::larger(call, live, candidate).filter_map(named).collect(),
         keys,
     })
@@ -255,6 +261,7 @@ impl fmt::Display for Stop {
         }
         let Self { header_ms, first_content_ms, stall_ms, .. } = self;
         writeln!(f, "   clocks: header {header_ms} ms, first content {first_content_ms} ms, silence {stall_ms} ms")?;
+        self.hedge.iter().try_for_each(|hedge| writeln!(f, "   {hedge}"))?;
         if !self.context_fallbacks.is_empty() {
             writeln!(f, "   if the conversation is too long for it: {}", self.context_fallbacks.join(", "))?;
         }

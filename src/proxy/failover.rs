@@ -2,6 +2,8 @@
 
 mod clocks;
 mod credential;
+mod hedge;
+mod larger;
 mod learn;
 mod once;
 mod record;
@@ -11,22 +13,26 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::proxy::session::Session;
-use heliostat_filters::fault::FaultKind;
 use heliostat_filters::refusal::{Refusal, RefusalScope};
 
 pub use self::clocks::clocks;
-use self::once::Once;
+use self::hedge::Failed;
+pub use self::hedge::spare;
+pub use self::larger::larger;
+use self::learn::Lesson;
+use self::once::{Settled, Target};
 use self::record::Mark;
 pub use self::record::blame;
 use super::Gateway;
 use super::attempt::{Ended, Failure, Interrupt};
 use super::context::{Call, Context};
 use super::prepare::{Prepared, Translator};
-use crate::config::{Barred, Candidate, Credential, Secret};
+use crate::config::{Candidate, Credential, Secret};
 use crate::live::Live;
 use crate::telemetry::event::AttemptTimes;
 use crate::upstream::breaker::Trial;
 use crate::upstream::health::Probe;
+use crate::upstream::limit::Permit;
 use crate::upstream::verdict::{self, AttemptFault, History, Outcome, Phase, Skip, Step};
 
 /// How the loop ended.
@@ -61,6 +67,8 @@ pub struct Failover<'a> {
     /// Those it has come to.
     visited: Vec<&'a Candidate>,
     translator: Translator<'a>,
+    /// Hedges that failed at candidates whose turn has not come.
+    hedges: Vec<Failed<'a>>,
     exhausted: Exhausted,
 }
 
@@ -72,7 +80,7 @@ struct Visit<'a> {
     last_resort: bool,
 }
 
-/// What has been done at one candidate.
+/// What has been done at one candidate, and what is held there.
 #[derive(Debug, Default)]
 struct Tried {
     credentials: Vec<usize>,
@@ -82,14 +90,16 @@ struct Tried {
     token: Option<Secret>,
     /// The credential whose token was renewed because the provider refused it: that helps once.
     renewed: Option<usize>,
+    /// The place of the attempt under way, where their number is bounded.
+    permit: Option<Permit>,
 }
 
 /// A credential chosen for an attempt, and what it holds of probes.
 struct Chosen {
     credential: usize,
     /// Dropped when the outcome has been reported.
-    _probe: Option<Probe>,
-    _trial: Option<Trial>,
+    probe: Option<Probe>,
+    trial: Option<Trial>,
 }
 
 enum Next {
@@ -109,6 +119,7 @@ impl<'a> Failover<'a> {
             queue,
             visited: Vec::new(),
             translator: Translator::new(call, &live.snapshot),
+            hedges: Vec::new(),
             exhausted: Exhausted::default(),
         }
     }
@@ -137,7 +148,7 @@ impl<'a> Failover<'a> {
                     continue;
                 }
             };
-            match self.visit(session, context, visit, candidate, &prepared).await? {
+            match self.visit(session, context, visit, &prepared).await? {
                 Next::Candidate => {}
                 Next::End(end) => return Ok(end),
             }
@@ -164,80 +175,84 @@ impl<'a> Failover<'a> {
         session: &mut Session<'_>,
         context: &mut Context,
         visit: Visit<'a>,
-        candidate: &'a Candidate,
         prepared: &Prepared,
     ) -> pingora::Result<Next> {
-        let _permit = match self.enter(session, context, candidate).await {
+        let candidate = visit.candidate;
+        let (mut tried, mut again) = match self.resume(session, context, candidate) {
+            None => Default::default(),
+            Some(resumed) => match resumed.await {
+                Ok(resumed) => resumed,
+                Err(next) => return Ok(next),
+            },
+        };
+        tried.permit = match self.enter(session, context, candidate).await {
             Ok(permit) => permit,
             Err(next) => return Ok(next),
         };
-        let mut tried = Tried::default();
-        let mut again = None;
         loop {
             let chosen = match again.take() {
-                Some(credential) => Chosen { credential, _probe: None, _trial: None },
+                Some(credential) => Chosen { credential, probe: None, trial: None },
                 None => match self.choose(session, context, visit, candidate, &tried).await {
                     Ok(chosen) => chosen,
                     Err(next) => return Ok(next),
                 },
             };
             let Some(credential) = candidate.provider.credentials.get(chosen.credential) else { return Ok(Next::Candidate) };
+            let target = Target { candidate, credential, prepared };
             let mut times = AttemptTimes::begin(Instant::now());
             tried.token = None;
-            let ended = match Box::pin(self.authorise(session, context, candidate, credential, &mut tried)).await {
-                Ok(()) => self.attempt(session, context, Once { candidate, credential, prepared, tried: &tried }, &mut times).await?,
+            let settled = match Box::pin(self.authorise(session, context, candidate, credential, &mut tried)).await {
+                Ok(()) => self.attempt(session, context, target, (&chosen, &mut tried), &mut times).await?,
                 // Nothing has been asked of the provider: no attempt was made.
                 Err(Ended::ClientGone) => return Ok(Next::End(End::ClientGone)),
-                Err(ended) => Err(ended),
+                Err(ended) => Settled::Ended(ended),
             };
-            let failure = match ended {
-                Ok(end) => return Ok(Next::End(end)),
-                Err(Ended::ClientGone) => {
+            let lesson = match settled {
+                Settled::End(end) => return Ok(Next::End(end)),
+                Settled::Ended(Ended::ClientGone) => {
                     self.record(context, candidate, Mark::client_gone(credential, times));
                     return Ok(Next::End(End::ClientGone));
                 }
-                Err(Ended::Failed(failure)) => *failure,
+                Settled::Ended(Ended::Failed(failure)) => self.learn(context, target, &mut tried, failure, times),
+                Settled::Learnt(lesson) => lesson,
             };
-            if self.renew(context, candidate, credential, &mut tried, &failure, times) {
-                again = Some(credential.index);
-                continue;
-            }
-            let step = self.learn(context, candidate, credential, &mut tried, failure, times, prepared.same_dialect);
             drop(chosen);
-            match step {
-                Step::SameKey { after_ms_max, replay } => {
-                    if let Err(next) = self.back_off(session, context, after_ms_max).await {
-                        return Ok(next);
-                    }
-                    tried.history.extra += u32::from(!replay);
-                    tried.history.replayed |= replay;
-                    again = Some(credential.index);
-                }
-                Step::NextKey => tried.history.extra += 1,
-                Step::NextCandidate => return Ok(Next::Candidate),
-                Step::Answer => {
-                    self.queue = self.onto_larger(context, candidate);
-                    return Ok(Next::Candidate);
-                }
+            match self.go_on(session, context, candidate, &mut tried, credential.index, lesson).await {
+                Ok(known) => again = known,
+                Err(next) => return Ok(next),
             }
         }
     }
 
-    /// Where a conversation may go that was too long for a candidate: what is configured for it and has not been asked. Nowhere, if that
-    /// is not what went wrong last. Whom the route's policy bars is told.
-    fn onto_larger(&self, context: &mut Context, candidate: &'a Candidate) -> VecDeque<Visit<'a>> {
-        let too_long = self.exhausted.faults.last().is_some_and(|fault| fault.outcome == Outcome::Fault(FaultKind::ContextLength));
-        let mut visits = VecDeque::new();
-        for (larger, barred) in larger(self.call, self.live, candidate).filter(|_| too_long) {
-            if self.visited.contains(&larger) {
-                continue;
+    /// Does what follows from a failure, up to the next attempt at the same candidate: with which credential, where that is certain.
+    async fn go_on(
+        &mut self,
+        session: &mut Session<'_>,
+        context: &mut Context,
+        candidate: &'a Candidate,
+        tried: &mut Tried,
+        credential: usize,
+        lesson: Option<Lesson>,
+    ) -> Result<Option<usize>, Next> {
+        // With a new token.
+        let Some(lesson) = lesson else { return Ok(Some(credential)) };
+        match self.decide(context, candidate, tried, lesson) {
+            Step::SameKey { after_ms_max, replay } => {
+                self.back_off(session, context, after_ms_max).await?;
+                tried.history.extra += u32::from(!replay);
+                tried.history.replayed |= replay;
+                Ok(Some(credential))
             }
-            match barred {
-                Some(why) => self.record(context, larger, Mark::skipped(Outcome::Skipped(Skip::Policy), why.word())),
-                None => visits.push_back(Visit { candidate: larger, last_resort: false }),
+            Step::NextKey => {
+                tried.history.extra += 1;
+                Ok(None)
+            }
+            Step::NextCandidate => Err(Next::Candidate),
+            Step::Answer => {
+                self.queue = self.onto_larger(context, candidate);
+                Err(Next::Candidate)
             }
         }
-        visits
     }
 }
 
@@ -247,13 +262,6 @@ pub fn order<'a>(call: &'a Call, live: &Live, now: Instant) -> Vec<&'a Candidate
     let mut order: Vec<&Candidate> = call.candidates.iter().collect();
     order.sort_by_key(|candidate| live.lanes.is_cool(&candidate.provider, &candidate.model, now));
     order
-}
-
-/// Where a conversation may go that is too long for a candidate, each with what the route's policy says against it.
-pub fn larger<'a>(call: &'a Call, live: &'a Live, candidate: &'a Candidate) -> impl Iterator<Item = (&'a Candidate, Option<Barred>)> {
-    let route = live.snapshot.routes.get(&call.asked);
-    let all = live.snapshot.larger_than(candidate).iter().filter(|larger| call.operation.may_stand_in(candidate, larger));
-    all.map(move |larger| (larger, route.and_then(|route| route.policy.bars(larger))))
 }
 
 impl Tried {

@@ -208,7 +208,7 @@ async fn gather(
     out: &mut BytesMut,
     until: Instant,
 ) -> Result<(), Interrupt> {
-    let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
+    let mut waiting = Waiting { client: Some(session), waited: &mut context.outcome.waits.upstream };
     let mut next = unless_cut(pin!(waiting.on(until, pin!(streaming.lease.connection.next_body())))).await?;
     let now = Instant::now();
     let mut gathered = 0;
@@ -278,7 +278,7 @@ pub async fn remainder(
     let Rest { mut lease, mut tail } = rest;
     loop {
         let until = clocks.total.min(Instant::now() + clocks.stall);
-        let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
+        let mut waiting = Waiting { client: Some(session), waited: &mut context.outcome.waits.upstream };
         match unless_cut(waiting.on(until, lease.connection.next_body())).await {
             Ok(Ok(Some(piece))) => {
                 tail.push(&piece);

@@ -157,7 +157,7 @@ pub struct AttemptRecord {
     pub dialect: &'static str,
     /// The upstream's status, if it gave one, or the one that an error inside its 200 stands for.
     pub status: Option<u16>,
-    /// The verdict: `ok`, `client_gone`, or the failure's label.
+    /// The verdict: `ok`, `client_gone`, `hedged` (given up: another was quicker), or the failure's label.
     pub outcome: &'static str,
     /// Why a candidate was skipped.
     pub skipped: Option<&'static str>,
@@ -184,6 +184,8 @@ pub struct AttemptTimes {
     pub first_content: Option<Instant>,
     /// A drill: an operator makes it fail, and nothing is sent.
     pub drill: bool,
+    /// A hedge: made beside one that was silent.
+    pub hedge: bool,
 }
 
 /// How a request ended.
@@ -368,6 +370,17 @@ impl AttemptRecord {
         }
     }
 
+    /// How a hedge ended: `won`, `lost`, `failed`, `client_gone`; `None` of what was none.
+    #[must_use]
+    pub fn hedge_end(&self) -> Option<&'static str> {
+        self.times.hedge.then_some(match self.outcome {
+            "ok" => "won",
+            "hedged" => "lost",
+            "client_gone" => "client_gone",
+            _ => "failed",
+        })
+    }
+
     /// How long it took until it was known how it went.
     #[must_use]
     pub fn took(&self) -> Duration {
@@ -379,7 +392,7 @@ impl AttemptTimes {
     /// Of an attempt that begins now.
     #[must_use]
     pub fn begin(began: Instant) -> Self {
-        Self { span: trace::new_span(), began, connected: None, header: None, first_content: None, drill: false }
+        Self { span: trace::new_span(), began, connected: None, header: None, first_content: None, drill: false, hedge: false }
     }
 }
 

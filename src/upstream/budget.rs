@@ -3,6 +3,8 @@
 //!
 //! A repeat is another attempt at the same host. Going elsewhere (another candidate, a key at another host) is none: there it is the
 //! first attempt. A fixed number of repeats is always free, so that a calm system retries its rare faults. Time comes in as an argument.
+//!
+//! Hedges are counted likewise, on an account of their own: there the share is what they may cost.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -13,15 +15,25 @@ use crate::config::BudgetRules;
 /// Counted within this time and the same before it.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// The budget of one provider. A request costs it one addition; only repeats look at the clock and take the lock.
+/// What is paid from a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extra {
+    /// An attempt at a host that has failed.
+    Repeat,
+    /// An attempt beside one that is silent.
+    Hedge,
+}
+
+/// The budget of one provider. A request costs it one addition; only extras look at the clock and take a lock.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     /// First attempts, ever.
     requests: AtomicU64,
-    spent: Mutex<Spent>,
+    repeats: Mutex<Spent>,
+    hedges: Mutex<Spent>,
 }
 
-/// Repeats of this window and the one before, with the count of requests when each began.
+/// Extras of this window and the one before, with the count of requests when each began.
 #[derive(Debug, Default)]
 struct Spent {
     began: Option<Instant>,
@@ -37,14 +49,15 @@ impl Budget {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes one repeat, if there is one left.
-    pub(crate) fn take(&self, rules: BudgetRules, now: Instant) -> bool {
+    /// Takes one extra attempt, if there is one left.
+    pub(crate) fn take(&self, extra: Extra, rules: BudgetRules, now: Instant) -> bool {
         if !rules.enabled {
             return true;
         }
         let seen = self.requests.load(Ordering::Relaxed);
         // No step under the lock can panic half-way, so a poisoned lock still guards a whole state.
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = if extra == Extra::Hedge { &self.hedges } else { &self.repeats };
+        let mut spent = account.lock().unwrap_or_else(PoisonError::into_inner);
         spent.turn(seen, now);
         #[allow(clippy::cast_precision_loss, reason = "requests of twenty seconds")]
         let share = seen.saturating_sub(spent.since_before) as f64 * rules.share;
@@ -71,11 +84,12 @@ impl Spent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Hedge;
 
     const RULES: BudgetRules = BudgetRules { enabled: true, share: 0.5, reserve: 4 };
 
     fn takes(budget: &Budget, tries: usize, now: Instant) -> usize {
-        (0..tries).filter(|_| budget.take(RULES, now)).count()
+        (0..tries).filter(|_| budget.take(Extra::Repeat, RULES, now)).count()
     }
 
     #[test]
@@ -96,9 +110,19 @@ mod tests {
     }
 
     #[test]
+    fn hedges_are_a_share_of_the_requests_on_an_account_of_their_own() {
+        let (budget, now) = (Budget::default(), Instant::now());
+        let rules = Hedge { budget_percent: 5, ..Hedge::default() }.budget();
+        let hedges = |tries| (0..tries).filter(|_| budget.take(Extra::Hedge, rules, now)).count();
+        assert_eq!(hedges(10), 2, "a small burst");
+        (0..100).for_each(|_| budget.request());
+        assert_eq!((hedges(100), takes(&budget, 4, now)), (5, 4));
+    }
+
+    #[test]
     fn switched_off_it_refuses_nothing() {
         let (budget, now) = (Budget::default(), Instant::now());
         let off = BudgetRules { enabled: false, ..RULES };
-        assert!((0..100).all(|_| budget.take(off, now)));
+        assert!((0..100).all(|_| budget.take(Extra::Repeat, off, now)));
     }
 }

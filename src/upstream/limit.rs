@@ -78,8 +78,8 @@ impl Gate {
     /// # Errors
     /// [`Full`], at once if the queue is full too.
     pub async fn enter(&self, deadline: Instant) -> Result<Permit, Full> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Ok(Permit(place));
+        if let Some(permit) = self.try_enter() {
+            return Ok(permit);
         }
         let _waiting = Waiting::join(self)?;
         let until = (Instant::now() + Duration::from_millis(self.bound.queue_ms)).min(deadline);
@@ -87,6 +87,12 @@ impl Gate {
             Ok(Ok(place)) => Ok(Permit(place)),
             _ => Err(Full::Waited),
         }
+    }
+
+    /// Takes a place if one is free now.
+    #[must_use]
+    pub fn try_enter(&self) -> Option<Permit> {
+        Arc::clone(&self.places).try_acquire_owned().ok().map(Permit)
     }
 
     /// How many are inside.

@@ -47,6 +47,15 @@ impl Pace {
         moved(&mut averages.error_rate, 0.0);
     }
 
+    /// An attempt was given up before its first content: that would have taken at least so long.
+    pub(crate) fn outlasted(&self, took: Duration) {
+        let mut averages = self.averages.lock().unwrap_or_else(PoisonError::into_inner);
+        let ms = took.as_secs_f64() * 1_000.0;
+        if averages.first_content_ms.is_none_or(|average| average < ms) {
+            moved(&mut averages.first_content_ms, ms);
+        }
+    }
+
     pub(crate) fn failed(&self) {
         moved(&mut self.averages.lock().unwrap_or_else(PoisonError::into_inner).error_rate, 1.0);
     }
@@ -74,6 +83,16 @@ mod tests {
         pace.failed();
         let Averages { first_content_ms, error_rate } = pace.averages();
         assert!((first_content_ms.unwrap() - 200.0).abs() < 1e-6 && (error_rate.unwrap() - NEWEST).abs() < 1e-6);
+    }
+
+    #[test]
+    fn one_that_was_given_up_moves_an_average_upwards_alone() {
+        let pace = Arc::new(Pace::default());
+        pace.outlasted(Duration::from_millis(100));
+        pace.outlasted(Duration::from_millis(50));
+        assert_eq!(pace.averages(), Averages { first_content_ms: Some(100.0), error_rate: None });
+        pace.outlasted(Duration::from_millis(200));
+        assert!(pace.averages().first_content_ms.is_some_and(|ms| (ms - 110.0).abs() < 1e-6));
     }
 
     #[test]

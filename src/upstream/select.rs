@@ -15,10 +15,11 @@ use std::time::Instant;
 use self::lane::{Key, Lane};
 pub use self::outlook::{KeyState, Outlook};
 use super::breaker::Trial;
+use super::budget::Extra;
 use super::health::{Probe, Standing};
 use super::intervention::Interventions;
 use super::pace::Busy;
-use crate::config::{Credential, Provider, Snapshot};
+use crate::config::{Credential, Hedge, Provider, Snapshot};
 
 /// Live state of every credential of a snapshot, in the snapshot's order.
 #[derive(Debug, Default)]
@@ -112,7 +113,21 @@ impl Lanes {
     /// Whether the same host may be asked once more for a request that it failed; if so, that is counted.
     #[must_use]
     pub fn may_repeat(&self, provider: &Provider, now: Instant) -> bool {
-        self.lanes.get(provider.index).is_none_or(|lane| lane.budget.take(provider.budget, now))
+        self.lanes.get(provider.index).is_none_or(|lane| lane.budget.take(Extra::Repeat, provider.budget, now))
+    }
+
+    /// Whether a request may be hedged that was sent to this provider first; if so, that is counted.
+    #[must_use]
+    pub fn may_hedge(&self, provider: &Provider, hedge: Hedge, now: Instant) -> bool {
+        self.lanes.get(provider.index).is_some_and(|lane| lane.budget.take(Extra::Hedge, hedge.budget(), now))
+    }
+
+    /// A credential for a hedge: one that can be counted on. Neither one that rests, is tried out again or fails by a drill, nor one at
+    /// a host that has failed. Looks, and moves nothing.
+    #[must_use]
+    pub fn spare(&self, ask: &Ask<'_>) -> Option<usize> {
+        self.settle(ask.now);
+        survey::spare(self.lanes.get(ask.provider.index)?, ask, &self.interventions)
     }
 
     /// Which credentials [`select`](Self::select) could still pick; [`super::verdict::next`] wants to know.

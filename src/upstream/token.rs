@@ -98,6 +98,12 @@ impl Bearer {
         .await
     }
 
+    /// A token that is there and good now.
+    #[must_use]
+    pub fn at_hand(&self) -> Option<Secret> {
+        self.cache.current(Instant::now())
+    }
+
     /// The upstream refused a token: the next asker gets another.
     pub fn refused(&self, token: &Secret) {
         self.cache.forget(token);

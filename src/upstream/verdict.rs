@@ -94,6 +94,8 @@ pub enum Skip {
     Busy,
     /// It was attempted, and is not again: its budget of repeats is used up.
     RetryBudget,
+    /// It was attempted, and not hedged: its budget of hedges is used up.
+    HedgeBudget,
     /// It cannot carry the request (no vision, no such file).
     Unfit,
     /// The route's policy keeps the request from it.
@@ -176,7 +178,7 @@ impl Outcome {
             Self::Token | Self::Skipped(Skip::RateLimited | Skip::NoCredential) => Scope::Key,
             Self::Empty | Self::Skipped(Skip::Unfit | Skip::Policy) => Scope::Missing,
             Self::Connect | Self::Tls | Self::Dns | Self::Timeout(_) | Self::Reset { .. } => Scope::Host,
-            Self::Truncated | Self::Malformed | Self::Skipped(Skip::Busy | Skip::RetryBudget) => Scope::Host,
+            Self::Truncated | Self::Malformed | Self::Skipped(Skip::Busy | Skip::RetryBudget | Skip::HedgeBudget) => Scope::Host,
         }
     }
 
@@ -200,6 +202,7 @@ impl Outcome {
             Self::Skipped(Skip::NoCredential) => "skipped_no_credential",
             Self::Skipped(Skip::Busy) => "skipped_busy",
             Self::Skipped(Skip::RetryBudget) => "skipped_retry_budget",
+            Self::Skipped(Skip::HedgeBudget) => "skipped_hedge_budget",
             Self::Skipped(Skip::Unfit) => "skipped_unfit",
             Self::Skipped(Skip::Policy) => "skipped_policy",
         }

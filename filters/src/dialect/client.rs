@@ -117,6 +117,12 @@ pub trait Client: Dialect {
         self.rewrite(document, target)
     }
 
+    /// Whether the provider is to keep the answer, or to work at it in the background: who is asked twice would keep two.
+    fn is_stored(&self, document: &Document) -> bool {
+        let _ = document;
+        false
+    }
+
     /// The strings that hold documents and other files inline, for an estimate of what they cost.
     fn files<'a>(&self, document: &'a Document) -> Vec<View<'a>> {
         let _ = document;

@@ -171,6 +171,26 @@ fn a_provider_may_be_said_not_to_fetch_urls() {
 }
 
 #[test]
+fn a_hedge_is_asked_for_at_the_top_of_a_provider_or_of_a_route() {
+    let of = |network: &str, provider_s: &str, route: &str| {
+        let text = format!(
+            "network: {{{network}}}\nproviders:\n  openai: {{keys: [{{value: k}}], network: {{{provider_s}}}}}\nmcp: [{{id: r, primary: openai/m{route}}}]"
+        );
+        loaded(&text).routes.get("r").unwrap().primary.timeouts.hedge
+    };
+    let hedge = |after_ms, budget_percent| Some(Hedge { after_ms, budget_percent });
+    assert_eq!(of("", "", ""), None);
+    assert_eq!(of("hedge: {}", "", ""), hedge(5_000, 5));
+    assert_eq!(of("hedge: {after_ms: 900}", "hedge: {budget_percent: 10}", ""), hedge(900, 10));
+    assert_eq!(of("", "hedge: {after_ms: 900}", ", hedge: {after_ms: 300}"), hedge(300, 5));
+    assert_eq!(of("hedge: {after_ms: 900}", "hedge: {enabled: false}", ""), None);
+    assert_eq!(of("hedge: {after_ms: 900}", "", ", hedge: {enabled: false}"), None);
+    assert!(
+        describe(&loaded("network: {hedge: {}}\nproviders: {openai: {keys: [{value: k}]}}")).contains("hedged after 5000 ms, at most 5 %")
+    );
+}
+
+#[test]
 fn clocks_of_a_provider_stand_over_the_top_level() {
     let text = "network: {timeouts: {header_ms: 5000, stall_ms: 6000}, retry: {max_retries: 0}}\nproviders:\n  openai: {keys: [{value: k}], network: \
                 {timeouts: {header_ms: 7000}}}\n  anthropic: {keys: [{value: k}]}";

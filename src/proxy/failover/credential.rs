@@ -29,7 +29,7 @@ impl<'a> Failover<'a> {
             let last_resort = visit.last_resort || (self.queue.is_empty() && self.call.candidates.len() == 1);
             let ask = self.ask(candidate, tried, last_resort, now);
             match self.live.lanes.select(&ask) {
-                Pick::Use { credential, probe, trial } => return Ok(Chosen { credential, _probe: probe, _trial: trial }),
+                Pick::Use { credential, probe, trial } => return Ok(Chosen { credential, probe, trial }),
                 Pick::Broken => {
                     if !last_resort && tried.credentials.is_empty() {
                         self.queue.push_back(Visit { last_resort: true, ..visit });
@@ -37,7 +37,7 @@ impl<'a> Failover<'a> {
                     return Err(Next::Candidate);
                 }
                 Pick::Cooling { until, stated: true, in_time: true, .. } if last_resort => {
-                    let mut waiting = Waiting { session, waited: &mut context.outcome.waits.queue };
+                    let mut waiting = Waiting { client: Some(session), waited: &mut context.outcome.waits.queue };
                     let ended = waiting.on(until, std::future::pending::<()>()).await;
                     context.outcome.waited(StageKind::CoolDown, now);
                     if ended == Err(Interrupt::ClientGone) {
@@ -86,7 +86,7 @@ impl<'a> Failover<'a> {
         let Some(bearer) = self.live.tokens.of(&candidate.provider, credential) else { return Ok(()) };
         let began = Instant::now();
         let until = self.clocks(candidate, began).header;
-        let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
+        let mut waiting = Waiting { client: Some(session), waited: &mut context.outcome.waits.upstream };
         let token = waiting.on(until, bearer.token(&self.gateway.pool)).await;
         context.outcome.waited(StageKind::Token, began);
         match token {

@@ -71,6 +71,11 @@ impl<'m> Mark<'m> {
         Self { credential: &credential.name, status: None, outcome, blame, skipped: None, times }
     }
 
+    /// Given up because another was quicker: nobody's fault.
+    pub(super) fn hedged(credential: &'m Credential, times: AttemptTimes) -> Self {
+        Self { credential: &credential.name, status: None, outcome: "hedged", blame: None, skipped: None, times }
+    }
+
     pub(super) fn skipped(outcome: Outcome, why: &'static str) -> Self {
         let times = AttemptTimes::begin(Instant::now());
         Self { credential: "", status: None, outcome: outcome.label(), blame: Some(blame(outcome)), skipped: Some(why), times }
@@ -81,9 +86,9 @@ impl<'m> Mark<'m> {
 #[must_use]
 pub fn blame(outcome: Outcome) -> Blame {
     match outcome {
-        Outcome::Skipped(Skip::Busy | Skip::NoCredential | Skip::Policy) | Outcome::Token | Outcome::Fault(FaultKind::Authentication) => {
-            Blame::Gateway
-        }
+        Outcome::Skipped(Skip::Busy | Skip::NoCredential | Skip::Policy | Skip::HedgeBudget)
+        | Outcome::Token
+        | Outcome::Fault(FaultKind::Authentication) => Blame::Gateway,
         Outcome::Skipped(Skip::Unfit) => Blame::Client,
         _ if outcome.scope() == verdict::Scope::Request => Blame::Client,
         _ => Blame::Provider,

@@ -24,7 +24,7 @@ impl<'a> Failover<'a> {
         let remaining = self.call.clocks.first_byte.saturating_duration_since(now);
         let deadline = now + if self.queue.is_empty() { remaining } else { remaining / 2 };
         let Some(fetch) = self.translator.images.missing(candidate, self.gateway, deadline) else { return Ok(()) };
-        let mut waiting = Waiting { session, waited: &mut context.outcome.waits.image_fetch };
+        let mut waiting = Waiting { client: Some(session), waited: &mut context.outcome.waits.image_fetch };
         let found = waiting.on(self.call.clocks.total, fetch).await;
         context.outcome.waited(StageKind::ImageFetch, now);
         let found = found?;
@@ -41,7 +41,7 @@ impl<'a> Failover<'a> {
     ) -> Result<Option<Permit>, Next> {
         let Some(gate) = self.live.gates.of(candidate.provider.index) else { return Ok(None) };
         let (began, deadline) = (Instant::now(), self.call.clocks.first_byte);
-        let mut waiting = Waiting { session, waited: &mut context.outcome.waits.queue };
+        let mut waiting = Waiting { client: Some(session), waited: &mut context.outcome.waits.queue };
         let entered = waiting.on(deadline, gate.enter(deadline)).await;
         context.outcome.waited(StageKind::Queue, began);
         match entered {
@@ -62,7 +62,7 @@ impl<'a> Failover<'a> {
         if until >= self.call.clocks.first_byte {
             return Err(Next::Candidate);
         }
-        let mut waiting = Waiting { session, waited: &mut context.outcome.waits.queue };
+        let mut waiting = Waiting { client: Some(session), waited: &mut context.outcome.waits.queue };
         let ended = waiting.on(until, std::future::pending::<()>()).await;
         context.outcome.waited(StageKind::BackOff, began);
         match ended {

@@ -104,7 +104,7 @@ impl Engine<'_> {
                 Ok(credential) => return Ok(Some(credential)),
                 Err(Without::Problem(problem)) => return reply::problem(session, context, &problem).await.map(|()| None),
                 Err(Without::Until(until)) => {
-                    let mut waiting = Waiting { session, waited: &mut context.outcome.waits.queue };
+                    let mut waiting = Waiting { client: Some(session), waited: &mut context.outcome.waits.queue };
                     let began = Instant::now();
                     let ended = waiting.on(until, std::future::pending::<()>()).await;
                     context.outcome.waited(StageKind::CoolDown, began);
@@ -145,7 +145,7 @@ impl Engine<'_> {
             others: false,
             clocks: self.clocks(Instant::now()),
         };
-        let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
+        let mut waiting = Waiting { client: Some(session), waited: &mut context.outcome.waits.upstream };
         let mut times = self.pass.keys.times();
         let used = Used { provider: &candidate.provider, credential: credential.index, model: &candidate.model };
         if let Some((fault, until)) = context.live.lanes.drilled(&used) {
@@ -169,7 +169,7 @@ impl Engine<'_> {
     async fn authorise(&mut self, session: &mut Session<'_>, context: &mut Context) -> Result<(), Ended> {
         let began = Instant::now();
         let until = self.clocks(began).header;
-        let mut waiting = Waiting { session, waited: &mut context.outcome.waits.upstream };
+        let mut waiting = Waiting { client: Some(session), waited: &mut context.outcome.waits.upstream };
         let authorised = waiting.on(until, self.pass.keys.authorise(&context.live, &self.gateway.pool)).await;
         context.outcome.waited(StageKind::Token, began);
         match authorised {

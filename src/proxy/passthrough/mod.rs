@@ -136,7 +136,7 @@ async fn enter(gate: &Gate, session: &mut Session<'_>, context: &mut Context, pa
     let waited = &mut context.outcome.waits.queue;
     let entered = match pass.way {
         Way::Native(_) => Ok(counted(waited, gate.enter(deadline)).await),
-        Way::Engine(_) => Waiting { session, waited }.on(deadline, gate.enter(deadline)).await,
+        Way::Engine(_) => Waiting { client: Some(session), waited }.on(deadline, gate.enter(deadline)).await,
     };
     context.outcome.waited(StageKind::Queue, began);
     match entered {

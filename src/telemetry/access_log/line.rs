@@ -41,10 +41,11 @@ pub(crate) const FIELDS: &[(&str, &str)] = &[
     ("attempts[].provider", "as above; also `model`, `credential`"),
     ("attempts[].dialect", "the provider's for this model"),
     ("attempts[].status", "the provider's, if it gave one"),
-    ("attempts[].outcome", "the verdict"),
+    ("attempts[].outcome", "the verdict; `hedged` was given up, for another was quicker"),
     ("attempts[].fault", "whose, of a failure"),
     ("attempts[].skipped", "why, if no attempt was made"),
     ("attempts[].drill", "`true` if an operator made it fail"),
+    ("attempts[].hedge", "`true` if it was made beside one that was silent"),
     ("attempts[].began_us", "when it began"),
     ("attempts[].connected_us", "when it had a connection"),
     ("attempts[].header_us", "when the answer's head was there"),
@@ -135,6 +136,7 @@ fn attempt(record: &RequestRecord, attempt: &AttemptRecord, out: &mut Vec<u8>) {
             .known("fault", attempt.blame.map(Blame::as_str))
             .known("skipped", attempt.skipped)
             .known("drill", times.drill.then_some(true))
+            .known("hedge", times.hedge.then_some(true))
             .member("began_us", record.us(times.began))
             .known("connected_us", us(times.connected))
             .known("header_us", us(times.header))

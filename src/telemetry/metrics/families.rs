@@ -71,6 +71,8 @@ families! {
             "Requests answered by another candidate than the first"),
         retries: K::Counters = counters("heliostat_retries_total", &["provider", "model", "reason"],
             "Attempts that followed a failed one at the same candidate; `reason` is that one's verdict"),
+        hedges: K::Counters = counters("heliostat_hedges_total", &["provider", "model", "outcome"],
+            "Attempts made beside one that was silent, by whom they asked: `won`, `lost`, `failed`, `client_gone`"),
         attempts: K::Counters = counters("heliostat_attempts_total", &["provider", "model", "credential", "outcome"],
             "Attempts and skipped candidates, by verdict; a failed one as soon as it failed"),
         stages: K::Histograms = histograms("heliostat_upstream_stage_seconds", &["provider", "model", "stage"],

@@ -140,7 +140,11 @@ impl<K: Keep> Telling<'_, K> {
             if !tried(&attempt) {
                 continue;
             }
-            if let Some(failed) = before.filter(|before| (&before.provider, &before.model) == (&attempt.provider, &attempt.model)) {
+            self.hedge(tables, attempt, said);
+            // Two side by side follow each other in this list alone.
+            let follows = |before: &&AttemptRecord| before.settled <= attempt.times.began;
+            let before_it = before.filter(follows);
+            if let Some(failed) = before_it.filter(|before| (&before.provider, &before.model) == (&attempt.provider, &attempt.model)) {
                 let parts = ["retry", &*attempt.provider, &*attempt.model, failed.outcome];
                 let series = || {
                     let model = self.bounds.model(&attempt.provider, &attempt.model, false);
@@ -152,9 +156,20 @@ impl<K: Keep> Telling<'_, K> {
         }
     }
 
+    /// A hedge.
+    fn hedge(&self, tables: &mut Tables<K>, attempt: &AttemptRecord, said: &[&str]) {
+        let Some(end) = attempt.hedge_end() else { return };
+        let series = || {
+            let model = self.bounds.model(&attempt.provider, &attempt.model, answered(attempt));
+            self.families.hedges.series(&[&*attempt.provider, model, end], &self.bounds.operators(said))
+        };
+        keyed(["hedge", &*attempt.provider, &*attempt.model, end], said, |key| tables.others.row(key, series).add(1, self.origin));
+    }
+
     /// A fallback: the last attempt answered, and went to another candidate than the first.
     fn fallback(&self, tables: &mut Tables<K>, record: &RequestRecord, said: &[&str]) {
-        let (Some(first), Some(served)) = (record.attempts.first(), record.served()) else { return };
+        let first = record.attempts.iter().find(|attempt| !attempt.times.hedge);
+        let (Some(first), Some(served)) = (first, record.served()) else { return };
         let (from, to) = ((&*first.provider, &*first.model), (&*served.provider, &*served.model));
         if from == to || served.outcome != "ok" {
             return;

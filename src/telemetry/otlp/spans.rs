@@ -102,7 +102,12 @@ impl Writer<'_> {
         attributes.text("heliostat.upstream_dialect", attempt.dialect);
         attributes.some("heliostat.blame", attempt.blame.map(|blame| blame.as_str()));
         attributes.count("http.response.status_code", attempt.status.map(Into::into));
-        let error = if serves { record.error_code.clone() } else { Some(attempt.outcome.to_owned()) };
+        if attempt.times.hedge {
+            attributes.boolean("heliostat.hedge", true);
+        }
+        // One that was given up for another is nobody's fault.
+        let failed = attempt.blame.map(|_| attempt.outcome.to_owned());
+        let error = if serves { record.error_code.clone() } else { failed };
         attributes.some("error.type", error.clone());
         let times = attempt.times;
         let moments = [("connected", times.connected), ("header", times.header), ("first_content", times.first_content)];

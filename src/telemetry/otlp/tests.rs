@@ -41,6 +41,7 @@ fn whole() -> RequestRecord {
     record.waits = Some(Default::default());
     record.stages = vec![Stage { kind: StageKind::Queue, began: now, ended: now + Duration::from_millis(5) }];
     record.attempts = vec![attempt(now, "overloaded", None), attempt(now, "skipped_unfit", Some("unfit")), attempt(now, "ok", None)];
+    record.attempts[2].times.hedge = true;
     record
 }
 

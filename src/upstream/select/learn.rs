@@ -1,6 +1,6 @@
 //! What attempts say of their credentials, hosts and models, remembered for the next choice.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Lanes, Used};
 use crate::upstream::breaker::Blame;
@@ -42,6 +42,13 @@ impl Lanes {
             (Cooldown::Overloaded(Some(wait)), _) => lane.models.drill(used.model, wait, now),
             // A drill says how long it lasts, and refuses no key.
             _ => {}
+        }
+    }
+
+    /// An attempt was given up after so long because another was quicker: no fault of anybody's.
+    pub fn outpaced(&self, used: &Used<'_>, took: Duration) {
+        if let Some(key) = self.key(used) {
+            key.pace.outlasted(took);
         }
     }
 

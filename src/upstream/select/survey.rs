@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::lane::{Key, Lane};
 use super::{Ask, KeysLeft, Pick, serves};
 use crate::config::Provider;
+use crate::upstream::breaker::BreakerState;
 use crate::upstream::health::{Probe, Standing};
 use crate::upstream::intervention::Interventions;
 
@@ -53,6 +54,23 @@ pub(super) fn left(lane: &Lane, ask: &Ask<'_>, interventions: &Interventions) ->
         left.elsewhere |= !failed;
     }
     left
+}
+
+/// A credential that nothing speaks against.
+pub(super) fn spare(lane: &Lane, ask: &Ask<'_>, interventions: &Interventions) -> Option<usize> {
+    if lane.models.standing(ask.model, ask.now) != Standing::Healthy {
+        return None;
+    }
+    let is_sound = |(index, key): &(usize, &Key)| {
+        !ask.tried.contains(index)
+            && !on_failed_host(ask, *index)
+            && !interventions.cordoned(&lane.name, &key.name)
+            && interventions.drilled(&lane.name, &key.name).is_none()
+            && key.standing(ask.model, ask.now) == Standing::Healthy
+            && key.breakers.state(ask.model, ask.now) == BreakerState::Closed
+    };
+    let sound: Vec<_> = eligible(lane, ask.provider, ask.model).filter(is_sound).map(|(index, key)| (index, key.weight)).collect();
+    turn(lane, ask, &sound)
 }
 
 impl Survey {

@@ -166,6 +166,27 @@ fn models_and_weights_decide_who_is_eligible() {
 }
 
 #[test]
+fn a_spare_key_is_one_that_nothing_speaks_against() {
+    let keys = &[("a", "x", 1.0, "one"), ("b", "y", 1.0, "two"), ("c", "z", 1.0, "two"), ("never", "z", 0.0, "one")];
+    let mut scene = Scene::new(keys);
+    let spare = |scene: &Scene, tried: &[usize], failed_hosts: &[usize]| {
+        scene.lanes.spare(&Ask { tried, failed_hosts, first: false, ..scene.ask() })
+    };
+    assert_eq!([spare(&scene, &[0], &[]), spare(&scene, &[0, 1], &[])], [Some(1), Some(2)]);
+    assert_eq!(spare(&scene, &[0, 1], &[1]), None, "its host has failed");
+    scene.cool(1, Cooldown::RateLimited(None));
+    assert_eq!(spare(&scene, &[0], &[]), Some(2));
+    let used = Used { provider: &scene.snapshot.providers[0], credential: 2, model: "m" };
+    scene.lanes.blame(&used, Blame::Timeout, scene.now, scene.now);
+    assert_eq!(spare(&scene, &[0], &[]), None, "open");
+    scene.now += Duration::from_secs(50);
+    assert_eq!(spare(&scene, &[0], &[]), None, "half-open: it is to be tried again, and not in a hurry");
+    let used = Used { provider: &scene.snapshot.providers[0], credential: 2, model: "m" };
+    scene.lanes.success(&used, scene.now, scene.now);
+    assert_eq!(spare(&scene, &[0], &[]), Some(1));
+}
+
+#[test]
 fn a_guess_is_probed_one_at_a_time_as_a_last_resort() {
     let scene = Scene::new(&[("a", "x", 1.0, "one")]);
     scene.cool(0, Cooldown::RateLimited(None));

@@ -66,6 +66,11 @@ impl Cache {
         })
     }
 
+    /// The token that is in use, if it is good now.
+    pub(super) fn current(&self, now: Instant) -> Option<Secret> {
+        self.with(|state| Some(state.token.as_ref().filter(|token| now < token.ends_at)?.value.clone()))
+    }
+
     /// Takes the answer. A refusal leaves the old token in use. `chance` is from 0 to 1.
     pub(super) fn answered(&self, answer: Result<Granted, Denied>, now: Instant, chance: f64) {
         self.with(|state| {

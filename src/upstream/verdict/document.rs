@@ -22,6 +22,9 @@ at another host is tried before the next candidate. Breaker: `opens` once the wa
 `counts` as a fault, or the host `answered`. Client: after one attempt that was not in the client's own dialect; a request's fault
 keeps the provider's status and code.
 
+Beside these an attempt is `ok`, `client_gone`, or `hedged`: given up because the other of two was quicker (`network.hedge`). That is
+nobody's fault: nothing is remembered of it but that its first content would have taken longer.
+
 | outcome | scope | next | next, no candidate | remembered | breaker | client |
 |---|---|---|---|---|---|---|
 ";

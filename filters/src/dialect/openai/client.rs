@@ -51,6 +51,10 @@ impl Client for OpenAi {
         rewrite::refused(document, target.surface)
     }
 
+    fn is_stored(&self, document: &Document) -> bool {
+        document.root().present("store").is_some_and(|store| store.raw() != "false")
+    }
+
     fn id_prefix(&self) -> &'static str {
         "chatcmpl-"
     }

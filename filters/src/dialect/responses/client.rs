@@ -59,6 +59,12 @@ impl Client for Responses {
         edits.finish()
     }
 
+    /// It is unless the request says otherwise.
+    fn is_stored(&self, document: &Document) -> bool {
+        let root = document.root();
+        root.get("store").is_none_or(|store| store.raw() != "false") || read::stateful(root).is_some()
+    }
+
     fn echo(&self, document: &Document) -> Bytes {
         echo(document)
     }

@@ -63,10 +63,14 @@ static STATEFUL: &[&str] = &["previous_response_id", "conversation", "prompt", "
 /// What may be asked to be included, and is anyway.
 const ENCRYPTED: &str = "reasoning.encrypted_content";
 
+/// What takes such a provider.
+pub(super) fn stateful(root: View<'_>) -> Option<View<'_>> {
+    STATEFUL.iter().find_map(|key| root.present(key).filter(|member| !is_neutral(*member, NEUTRAL)))
+}
+
 pub(super) fn read(document: &Document) -> Result<ChatRequest<'_>, Refusal> {
     let root = field::expect(document.root(), Kind::Object)?;
-    let stateful = STATEFUL.iter().find_map(|key| root.present(key).filter(|member| !is_neutral(*member, NEUTRAL)));
-    if let Some(member) = stateful {
+    if let Some(member) = stateful(root) {
         return Err(native(member, "This needs what only a provider of the Responses API itself keeps"));
     }
     let mut others: Vec<_> = rest(root, KNOWN).filter(|member| !is_neutral(*member, NEUTRAL)).collect();

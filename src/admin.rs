@@ -1,4 +1,4 @@
-//! The operator's listener: metrics, health, how keys stand, what would become of a request, drills and cordons.
+//! The operator's listener: metrics, health, how keys stand, what would become of a request, drills and cordons, the emptying of the cache.
 
 mod intervene;
 mod upstreams;
@@ -64,6 +64,7 @@ enum Page {
     EndDrill,
     Cordon,
     Uncordon,
+    PurgeCache,
 }
 
 /// Path, method, what it is. Whatever is no GET changes something, and asks for [`CHANGE_HEADER`].
@@ -77,6 +78,7 @@ const PAGES: &[(&str, Method, Page)] = &[
     ("/drill", Method::DELETE, Page::EndDrill),
     ("/cordon", Method::POST, Page::Cordon),
     ("/cordon", Method::DELETE, Page::Uncordon),
+    ("/cache/purge", Method::POST, Page::PurgeCache),
 ];
 
 impl Admin {
@@ -120,6 +122,10 @@ impl Admin {
             Page::EndDrill => intervene::end(&live, &asked.body, false),
             Page::Cordon => intervene::cordon(&live, &asked.body, now),
             Page::Uncordon => intervene::end(&live, &asked.body, true),
+            Page::PurgeCache => match &live.cache {
+                Some(cache) => Answer::json(200, &serde_json::json!({ "purged": cache.purge() })),
+                None => Answer::error(404, "no_cache", "there is no cache here: semantic_cache.enabled switches it on"),
+            },
         }
     }
 }

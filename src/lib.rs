@@ -25,7 +25,7 @@
 //! | 5 | [`listen`]: from an accepted connection to a request that may be read |
 //! | 4 | [`proxy`]: the life of a request |
 //! | 3 | [`fetch`]: images that a request names by URL · [`live`]: a configuration with its live state · [`source`]: where it is read from · [`demo`]: the one that is built in |
-//! | 2 | [`upstream`]: connections, keys, cool-downs, breakers, budgets, verdicts · [`telemetry`]: events and their sinks · [`attend`]: the clients' connections, watched · [`simulator`]: providers for the demo and tests |
+//! | 2 | [`upstream`]: connections, keys, cool-downs, breakers, budgets, verdicts · [`telemetry`]: events and their sinks · [`attend`]: the clients' connections, watched · [`cache`]: answers that are given again · [`simulator`]: providers for the demo and tests |
 //! | 1 | [`config`]: what was written, and what it means · [`readiness`] and [`drain`]: whether traffic is wanted, and what is in flight · [`memory`]: what bodies may take · [`notify`]: words to the service manager |
 //! | 0 | `heliostat-filters` |
 //!
@@ -44,7 +44,7 @@
 //! | `new_ctx` | takes the configuration in force, for the whole of this request, and counts it as in flight |
 //! | `early_request_filter` | its id; the clocks of the connection |
 //! | `request_filter` | `accept`: bounds, endpoint, the client's key → `body`: read whole, into one buffer → `plan`: scanned once, checked against the limits, candidates in order, clocks set. Whatever is wrong is answered here by `reply`, before anything is sent |
-//! | `proxy_upstream_filter` | `failover`: for each candidate, `prepare` the request in its dialect, choose a key, run an `attempt` → `commit` → `relay`; or, when nothing is left, `exhausted` |
+//! | `proxy_upstream_filter` | `cached`: where there is a cache, it is asked first, and told of the answer last → `failover`: for each candidate, `prepare` the request in its dialect, choose a key, run an `attempt` → `commit` → `relay`; or, when nothing is left, `exhausted` |
 //! | `logging` | `finish`: one event to telemetry, on every path |
 //!
 //! The loop of attempts is ours, not Pingora's: that one replays at most 64 KiB of a body, and cannot look into a 200 before it passes it
@@ -59,7 +59,7 @@
 //! # State that outlives a request
 //!
 //! [`live::Live`] joins a [`config::Snapshot`] with the state of its keys (weights, cool-downs, breakers) and bounds. A reload builds the next one,
-//! keeps the state of what has kept its name, and swaps it in; requests under way end on the one they began with. The pool of idle
+//! keeps the state of what has kept its name, and the cache where its bounds are the same, and swaps it in; requests under way end on the one they began with. The pool of idle
 //! connections belongs to the process.
 //!
 //! # Lexicon
@@ -80,6 +80,7 @@
 
 pub mod admin;
 pub mod attend;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -18,10 +18,10 @@ use crate::source::Source;
 use crate::telemetry::Telemetry;
 use crate::upstream::pool::Pool;
 
-/// How often idle connections are looked through.
+/// How often idle connections and kept answers are looked through.
 const SWEEP: Duration = Duration::from_secs(10);
 
-/// Reloads on SIGHUP, opens the access log's file anew on SIGUSR1, and sweeps idle connections in between.
+/// Reloads on SIGHUP, opens the access log's file anew on SIGUSR1, and sweeps idle connections and old answers in between.
 pub struct Reload {
     /// Where the configuration comes from.
     pub source: Source,
@@ -83,7 +83,10 @@ impl BackgroundService for Reload {
             tokio::select! {
                 _ = hangups.recv() => self.reload(),
                 _ = reopens.recv() => self.telemetry.reopen(),
-                _ = sweeps.tick() => self.pool.sweep(),
+                _ = sweeps.tick() => {
+                    self.pool.sweep();
+                    self.live.load().sweep_cache(Instant::now());
+                }
                 _ = shutdown.changed() => return,
             }
         }

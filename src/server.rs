@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::admin::Admin;
 use crate::attend::Closable;
+use crate::cache::{self, Cache};
 use crate::config::{Door, Snapshot};
 use crate::drain::Flights;
 use crate::listen::{self, Reception};
@@ -30,7 +31,7 @@ use crate::reload::Reload;
 use crate::source::Source;
 use crate::stop::Stop;
 use crate::telemetry::Telemetry;
-use crate::telemetry::event::{BreakerStanding, CredentialStanding, CredentialState, QueueStanding};
+use crate::telemetry::event::{BreakerStanding, CacheStanding, CredentialStanding, CredentialState, QueueStanding};
 use crate::upstream::breaker::BreakerState;
 use crate::upstream::health::Standing;
 use crate::upstream::pool::Pool;
@@ -115,7 +116,13 @@ fn before_metrics(live: Arc<ArcSwap<Live>>, flights: Arc<Flights>, memory: Arc<M
         telemetry.credentials(live.lanes.states(Instant::now()).into_iter().map(standing));
         telemetry.queues(live.gates.standings().map(|(provider, taken, waiting)| QueueStanding { provider, taken, waiting }));
         telemetry.under_way(flights.count(), memory.held());
+        telemetry.cache(live.cache.as_deref().map(cache_standing).unwrap_or_default());
     }
+}
+
+fn cache_standing(cache: &Cache) -> CacheStanding {
+    let cache::Standing { entries, bytes, evicted, expired } = cache.standing();
+    CacheStanding { entries, bytes, evicted, expired }
 }
 
 fn standing(key: KeyState<'_>) -> CredentialStanding<'_> {

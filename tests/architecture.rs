@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The layers, lowest first: a module may use those of lower layers and none of its own.
 const LAYERS: &[&[&str]] = &[
     &["config", "readiness", "drain", "memory", "notify"],
-    &["telemetry", "upstream", "simulator", "attend"],
+    &["telemetry", "upstream", "simulator", "attend", "cache"],
     &["fetch", "live", "source", "demo"],
     &["proxy"],
     &["listen"],

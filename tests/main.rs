@@ -21,6 +21,7 @@ mod admin;
 mod architecture;
 mod azure;
 mod breaker;
+mod cache;
 mod calls;
 mod chat;
 mod cli;

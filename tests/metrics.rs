@@ -47,7 +47,10 @@ async fn ask_as(gateway: &Gateway, id: &str, body: &crate::support::Value) -> cr
 async fn every_metric_of_the_reference_is_told() {
     let (openai, anthropic, gemini) = (Provider::start().await, Provider::start().await, Provider::start().await);
     let config = Config::three(&openai, &anthropic, &gemini).top(LABELS).top("limits: { body_bytes: 20000 }");
-    let config = config.line("gemini", "concurrency_and_buffer_size: { concurrency: 1, buffer_size: 4 }").line("gemini", "queue_ms: 9000");
+    let config = config
+        .top("semantic_cache: { enabled: true }")
+        .line("gemini", "concurrency_and_buffer_size: { concurrency: 1, buffer_size: 4 }")
+        .line("gemini", "queue_ms: 9000");
     let config = config.top("network: { breaker: { consecutive: 1 }, retry: { max_retries: 1, backoff_initial_ms: 1 } }");
     let config = config.line("openai", "network: { hedge: { after_ms: 500 } }");
     let gateway = Gateway::start(config).await;
@@ -90,13 +93,13 @@ async fn every_metric_of_the_reference_is_told() {
 
     // A client leaves, another sends too much, a configuration is read anew.
     anthropic.script([reply::ending(native::anthropic_opening().into_iter().chain([native::anthropic_text("x")]), reply::End::Stall)]);
-    let mut stream = gateway.stream_with(&[("x-request-id", "walk-4"), TEAM], &ask_stream(CLAUDE)).await;
+    let mut stream = gateway.stream_with(&[("x-request-id", "walk-4"), TEAM], &with(ask_stream(CLAUDE), json!({"stop": "4"}))).await;
     stream.event().await;
     stream.leave();
     gateway.access("walk-4").await;
     ask_as(&gateway, "walk-5", &with(ask(CLAUDE), json!({"user": "u".repeat(30_000)}))).await.expect(413);
     openai.script([reply::status(500), reply::status(500)]);
-    ask_as(&gateway, "walk-6", &ask("openai/gpt-4o-mini")).await.expect(502);
+    ask_as(&gateway, "walk-6", &with(ask("openai/gpt-4o-mini"), json!({"seed": 6}))).await.expect(502);
 
     let text = metrics(&gateway).await;
     let missing: Vec<String> = reference().into_iter().filter(|name| !told(&text, name)).collect();

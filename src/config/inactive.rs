@@ -1,24 +1,11 @@
-//! Sections that are accepted, checked and kept, and do nothing yet.
+//! A section that is accepted, checked and kept, and does nothing yet.
 
 use super::field::{Field, Section};
 
-const SEMANTIC_CACHE: &[&str] = &["enabled", "similarity_threshold", "ttl_seconds"];
 const GOVERNANCE: &[&str] = &["virtual_keys"];
 const VIRTUAL_KEY: &[&str] = &["id", "budget_usd_monthly"];
 
-const YEAR_SECONDS: u64 = 366 * 24 * 60 * 60;
 const MAX_USD: f64 = 1e9;
-
-/// `semantic_cache`: answers to questions that mean the same.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SemanticCache {
-    /// Whether it is to be used.
-    pub enabled: bool,
-    /// Least cosine similarity of a hit, 0 to 1.
-    pub similarity_threshold: Option<f64>,
-    /// How long an answer is kept.
-    pub ttl_seconds: Option<u64>,
-}
 
 /// `governance`: who may spend how much.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,20 +21,6 @@ pub struct VirtualKey {
     pub id: String,
     /// What it may spend in a calendar month.
     pub budget_usd_monthly: Option<f64>,
-}
-
-/// Reads `semantic_cache`.
-pub(super) fn semantic_cache(root: &Section<'_>) -> Option<SemanticCache> {
-    let section = root.get("semantic_cache")?.section(SEMANTIC_CACHE)?;
-    let enabled = section.get("enabled").and_then(|field| field.boolean()).unwrap_or(true);
-    if enabled {
-        say_inactive(&section.field);
-    }
-    Some(SemanticCache {
-        enabled,
-        similarity_threshold: section.get("similarity_threshold").and_then(|field| field.number(0.0..=1.0)),
-        ttl_seconds: section.get("ttl_seconds").and_then(|field| field.integer(1..=YEAR_SECONDS)),
-    })
 }
 
 /// Reads `governance`.

@@ -13,6 +13,7 @@ use super::network::Network;
 use super::observability::Observability;
 use super::problem::{Problem, Severity, Sink};
 use super::provider::{Providers, Scope, label};
+use super::semantic_cache::semantic_cache;
 use super::snapshot::{ClientKey, Limits, Snapshot};
 use super::tree::{self, Node};
 use super::value::Vault;
@@ -144,7 +145,7 @@ fn read(origin: Origin, tree: &Node, sink: &Sink, environment: &dyn Environment)
         drain_deadline_ms,
         client_keys: client_keys(&root, &scope.vault),
         allow_anonymous: root.get("allow_anonymous").and_then(|field| field.boolean()).unwrap_or(false),
-        semantic_cache: inactive::semantic_cache(&root),
+        semantic_cache: semantic_cache(&root),
         governance: inactive::governance(&root),
         observability: Observability::read(&root, &scope.vault),
         notices: Vec::new(),

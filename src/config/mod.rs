@@ -30,6 +30,7 @@ mod provider;
 mod report;
 mod resolve;
 mod secret;
+mod semantic_cache;
 mod snapshot;
 mod speech;
 mod timeouts;
@@ -48,7 +49,7 @@ pub use environment::{Environment, MapEnvironment, ProcessEnvironment, WithoutEn
 pub use hedge::Hedge;
 pub use identity::Identity;
 pub use image_fetch::{ImageFetch, ImageFetchMode};
-pub use inactive::{Governance, SemanticCache, VirtualKey};
+pub use inactive::{Governance, VirtualKey};
 pub use load::{from_environment, load, load_file};
 pub use observability::{MetricAliases, OWN_LABELS, Observability};
 pub use policy::{Barred, Policy};
@@ -56,6 +57,7 @@ pub use problem::{Position, Problem, Severity};
 pub use report::describe;
 pub use resolve::Resolution;
 pub use secret::Secret;
+pub use semantic_cache::SemanticCache;
 pub use snapshot::{
     Account, Auth, BreakerRules, BudgetRules, CallPath, Candidate, ClientKey, Concurrency, Credential, Detour, Door, Endpoint, Exception,
     Limits, Listener, ModelPattern, Provider, Retry, Route, Snapshot, Speech,

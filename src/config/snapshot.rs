@@ -13,9 +13,10 @@ use super::account::ServiceAccount;
 use super::cidr::Cidr;
 use super::identity::Identity;
 use super::image_fetch::ImageFetch;
-use super::inactive::{Governance, SemanticCache};
+use super::inactive::Governance;
 use super::observability::Observability;
 use super::policy::Policy;
+use super::semantic_cache::SemanticCache;
 use super::timeouts::{Overrides, Timeouts};
 use super::transport::Transport;
 
@@ -50,7 +51,7 @@ pub struct Snapshot {
     pub client_keys: Vec<ClientKey>,
     /// The operator's word that anybody may, on a listener that others can reach.
     pub allow_anonymous: bool,
-    /// Accepted and not yet active.
+    /// What the cache keeps; without the section there is none.
     pub semantic_cache: Option<SemanticCache>,
     /// Accepted and not yet active.
     pub governance: Option<Governance>,

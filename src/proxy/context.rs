@@ -10,6 +10,7 @@ use heliostat_filters::usage::Usage;
 
 use super::attempt::Said;
 use super::body::Place;
+use super::cached::Caching;
 use super::operation::Operation;
 use super::passthrough::Pass;
 use crate::config::{Barred, Candidate};
@@ -40,6 +41,8 @@ pub struct Context {
     pub call: Option<Call>,
     /// A raw request, once admitted.
     pub pass: Option<Box<Pass>>,
+    /// What the cache has to do with it, where there is one.
+    pub caching: Option<Box<Caching>>,
     /// What happened.
     pub outcome: Outcome,
     /// Counts the request as in flight until it is dropped.
@@ -49,6 +52,13 @@ pub struct Context {
 }
 
 impl Context {
+    /// Takes down, for the cache, what goes to the client.
+    pub fn record(&mut self, piece: &[u8]) {
+        if let Some(caching) = &mut self.caching {
+            caching.record(piece);
+        }
+    }
+
     /// Where the body of the request goes.
     pub fn body_place(&mut self) -> Place<'_> {
         Place { memory: &mut self.body_memory, waited: &mut self.outcome.waits.client }

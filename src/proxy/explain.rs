@@ -18,6 +18,7 @@ use super::failover;
 use super::plan;
 use super::prepare::{Prepared, Translator};
 use super::problem::Problem;
+use super::{accept, cached};
 use crate::config::{Barred, Candidate, Credential};
 use crate::live::Live;
 use crate::upstream::select::Outlook;
@@ -48,6 +49,9 @@ pub struct Explanation {
     pub stream: bool,
     /// Whether losses are refused.
     pub strict: bool,
+    /// What the cache would say, as in `x-cache`; left out where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<String>,
     /// How long all attempts together may take until the first byte.
     pub first_byte_ms: u64,
     /// How long the whole answer may take.
@@ -107,14 +111,16 @@ pub struct Key {
 /// # Errors
 /// What the client would be told before anybody was tried.
 pub fn explain(live: &Live, question: Question, now: Instant) -> Result<Explanation, Problem> {
-    let head = RequestHeader::build(Method::POST, question.path.as_bytes(), None);
+    let Question { path, headers, body } = question;
+    let head = RequestHeader::build(Method::POST, path.as_bytes(), None);
     let head = head.map_err(|_| Problem::new(400, "invalid_path", "This is no path of a request."))?;
     let ask = endpoint::find(&head, &live.snapshot)?;
     let name = ask.name();
     let Ask::Call(called) = ask else {
         return Err(Problem::new(400, "invalid_path", "Only chat and embeddings calls are planned: there is nothing to explain here."));
     };
-    let call = plan::call(called, question.body, &question.headers, &live.snapshot, now)?;
+    let call = plan::call(called, body, &headers, &live.snapshot, now)?;
+    let cache = cache(live, &path, &headers, &call, now);
     let mut translator = Translator::new(&call, &live.snapshot);
     let order = failover::order(&call, live, now);
     let mut candidates = Vec::new();
@@ -134,10 +140,20 @@ pub fn explain(live: &Live, question: Question, now: Instant) -> Result<Explanat
         route: live.snapshot.routes.contains_key(&call.asked),
         stream: call.stream,
         strict: call.strict,
+        cache,
         first_byte_ms: ms(call.clocks.first_byte.saturating_duration_since(now)),
         total_ms: ms(call.clocks.total.saturating_duration_since(now)),
         candidates,
     })
+}
+
+/// What the cache would say. Whose answers it may look at, the client's key tells, as in the request itself.
+fn cache(live: &Live, path: &str, headers: &HeaderMap, call: &Call, now: Instant) -> Option<String> {
+    let Ok(client) = accept::authenticate_by(accept::offered(headers), &live.snapshot) else {
+        return live.cache.as_ref().map(|_| "unknown: it depends on the client, so send its key too".to_owned());
+    };
+    let path = path.split('?').next().unwrap_or_default();
+    cached::outlook(live, &cached::Question { client, path, call }, headers, now).map(|result| result.to_string())
 }
 
 fn stop(
@@ -238,12 +254,14 @@ fn ms(duration: Duration) -> u64 {
 impl fmt::Display for Explanation {
     /// For people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { endpoint, dialect, model, first_byte_ms, total_ms, candidates, .. } = self;
+        let Self { endpoint, dialect, model, cache, first_byte_ms, total_ms, candidates, .. } = self;
         let route = if self.route { " (a route)" } else { "" };
         let stream = if self.stream { "a stream" } else { "a whole answer" };
         let strict = if self.strict { ", nothing may be lost" } else { "" };
         writeln!(f, "{endpoint} in {dialect}'s dialect for {model}{route}, as {stream}{strict}")?;
-        writeln!(f, "first byte within {first_byte_ms} ms, all of it within {total_ms} ms\n")?;
+        writeln!(f, "first byte within {first_byte_ms} ms, all of it within {total_ms} ms")?;
+        cache.iter().try_for_each(|cache| writeln!(f, "cache: {cache}"))?;
+        writeln!(f)?;
         candidates.iter().enumerate().try_for_each(|(place, stop)| write!(f, "{}. {stop}", place + 1))
     }
 }

@@ -32,6 +32,7 @@ fn record(session: &Session<'_>, error: Option<&pingora::Error>, context: &mut C
     let how = how_it_ended(context, status, error);
     let headers = &session.req_header().headers;
     let mut outcome = std::mem::take(&mut context.outcome);
+    let cache = context.caching.take().map(|caching| caching.told(outcome.served_by.take()));
     let observability = &context.live.snapshot.observability;
     let answer = session.response_written().map(|answer| &answer.headers);
     attributes::at_the_end(&observability.attributes, headers, answer, &mut outcome);
@@ -68,6 +69,7 @@ fn record(session: &Session<'_>, error: Option<&pingora::Error>, context: &mut C
         waits: (!outcome.unmeasured).then_some(outcome.waits),
         stages: outcome.stages,
         attributes: outcome.attributes,
+        cache,
     }
 }
 

@@ -42,6 +42,7 @@ static PROVIDER: HeaderName = HeaderName::from_static("x-heliostat-provider");
 static MODEL: HeaderName = HeaderName::from_static("x-heliostat-model");
 static ATTEMPTS: HeaderName = HeaderName::from_static("x-heliostat-attempts");
 static LOSS: HeaderName = HeaderName::from_static("x-heliostat-loss");
+static CACHE: HeaderName = HeaderName::from_static("x-cache");
 static UPSTREAM_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 
 /// A header block with what every answer carries.
@@ -91,6 +92,9 @@ fn own(context: &Context) -> HeaderMap {
     }
     if let Some(id) = &context.outcome.upstream_request_id {
         insert(&mut fields, &UPSTREAM_ID, id);
+    }
+    if let Some(caching) = &context.caching {
+        insert(&mut fields, &CACHE, &caching.told.result.to_string());
     }
     fields
 }

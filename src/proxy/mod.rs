@@ -1,5 +1,5 @@
 //! The life of a request in Pingora's phases. Each phase is a few lines that call, in order:
-//! [`accept`] → [`endpoint`] → [`body`] → [`plan`] → [`failover`] (over [`attempt`]s) → [`commit`] and [`relay`] → [`finish`]. [`reply`] renders the
+//! [`accept`] → [`endpoint`] → [`body`] → [`plan`] → [`cached`] → [`failover`] (over [`attempt`]s) → [`commit`] and [`relay`] → [`finish`]. [`reply`] renders the
 //! gateway's own answers, [`exhausted`] what is said when nothing is left. [`passthrough`] carries what is
 //! for no endpoint of the gateway's own but for a provider's.
 
@@ -7,6 +7,7 @@ pub(crate) mod accept;
 mod attempt;
 mod attributes;
 mod body;
+mod cached;
 mod commit;
 mod content;
 mod context;
@@ -95,6 +96,7 @@ impl ProxyHttp for Gateway {
             client: None,
             call: None,
             pass: None,
+            caching: None,
             outcome: Outcome::default(),
             in_flight: self.flights.enter(),
             body_memory: self.memory.reserve(),
@@ -230,8 +232,12 @@ impl Gateway {
         }
         let Some(call) = context.call.take() else { return Ok(false) };
         let live = context.live.clone();
+        // In a box, and only where there is a cache.
+        if live.cache.is_some() && Box::pin(cached::answer(session, context, &call)).await? {
+            return Ok(false);
+        }
         match Failover::new(self, &live, &call).run(session, context).await? {
-            End::Served => {}
+            End::Served => cached::keep(session, context, &call),
             End::Exhausted(exhausted) => exhausted::answer(session, context, *exhausted, &call).await?,
             End::ClientGone => {
                 context.outcome.client_gone = true;

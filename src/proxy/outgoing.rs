@@ -20,6 +20,14 @@ static FORWARDED: [(&str, HeaderName); 11] = [
     ("anthropic", HeaderName::from_static("idempotency-key")),
 ];
 
+/// Of these, what marks one call among others: it changes no answer.
+const MARKS: &str = "idempotency-key";
+
+/// Headers by which a client of a dialect changes what a provider answers.
+pub fn that_shape_answers(dialect: &str) -> impl Iterator<Item = &'static HeaderName> {
+    FORWARDED.iter().filter(move |(of, name)| *of == dialect && name.as_str() != MARKS).map(|(_, name)| name)
+}
+
 /// A request to a provider, without its body.
 #[derive(Debug)]
 pub struct Outgoing<'a> {

@@ -94,6 +94,7 @@ pub async fn whole(
     if rest.is_some() {
         tail.push(&body);
     }
+    context.record(&body);
     reply::write(session, context, body, rest.is_none()).await?;
     if let Some(lease) = rest {
         // In a box: hardly any reply is so long, and all would carry its size along.
@@ -114,6 +115,7 @@ pub async fn translated(session: &mut Session<'_>, context: &mut Context, head: 
     own_time(&mut header, context)?;
     reply::begin(session, context, header).await?;
     for piece in pieces {
+        context.record(&piece);
         reply::write(session, context, piece, false).await?;
     }
     reply::end(session, context).await
@@ -143,7 +145,9 @@ pub async fn stream(
         if over {
             streaming.pump.close(client.as_mut(), &mut out);
         }
-        let piece = framed(out.split().freeze(), array.as_mut(), over);
+        let events = out.split().freeze();
+        context.record(&events);
+        let piece = framed(events, array.as_mut(), over);
         if !piece.is_empty() {
             // The last of it with the end of the body.
             session.hold(over);
@@ -227,6 +231,9 @@ async fn gather(
             Err(_) => {
                 streaming.ended = true;
                 streaming.pump.break_off(now, out);
+                if let Some(caching) = &mut context.caching {
+                    caching.forget();
+                }
                 return Ok(());
             }
         }
@@ -282,6 +289,7 @@ pub async fn remainder(
         match unless_cut(waiting.on(until, lease.connection.next_body())).await {
             Ok(Ok(Some(piece))) => {
                 tail.push(&piece);
+                context.record(&piece);
                 reply::write(session, context, piece, false).await?;
             }
             Ok(Ok(None)) => break,

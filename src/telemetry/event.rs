@@ -5,6 +5,7 @@
 //! counts it and hands it to the sinks' queues. Moments are [`Instant`]s; [`RequestRecord::us`] gives the microseconds since the start.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -81,6 +82,35 @@ pub struct RequestRecord {
     pub stages: Vec<Stage>,
     /// What `observability.attributes` found in it, by name.
     pub attributes: Vec<(Arc<str>, AttributeValue)>,
+    /// What the cache had to say, where there is one.
+    pub cache: Option<Box<CacheTold>>,
+}
+
+/// What the cache had to say of a request.
+#[derive(Debug, Clone)]
+pub struct CacheTold {
+    /// What.
+    pub result: CacheResult,
+    /// When it was asked.
+    pub began: Instant,
+    /// When it had answered.
+    pub ended: Instant,
+    /// Who made the answer that was given again: provider and model.
+    pub made_by: Option<(String, String)>,
+}
+
+/// What came of asking the cache. Its text is the value of `x-cache`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheResult {
+    /// The answer to the very same request was given again.
+    Hit {
+        /// How old it was, in seconds.
+        age_s: u64,
+    },
+    /// There was none.
+    Miss,
+    /// It was not asked, for this reason.
+    Bypass(&'static str),
 }
 
 /// Something a request waited for beside providers.
@@ -236,6 +266,19 @@ pub struct BreakerStanding {
     pub open: bool,
 }
 
+/// What is in the cache, and what left it since that was last told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheStanding {
+    /// Answers.
+    pub entries: usize,
+    /// Their bytes, with what it takes to hold them.
+    pub bytes: u64,
+    /// Left for want of room.
+    pub evicted: u64,
+    /// Left because their time was over.
+    pub expired: u64,
+}
+
 /// How a provider with a bound on requests at the same time stands.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueStanding<'a> {
@@ -300,7 +343,14 @@ impl RequestRecord {
             waits: None,
             stages: Vec::new(),
             attributes: Vec::new(),
+            cache: None,
         }
+    }
+
+    /// Who made the answer that the cache gave again: provider and model.
+    #[must_use]
+    pub fn given_again(&self) -> Option<(&str, &str)> {
+        self.cache.as_ref()?.made_by.as_ref().map(|(provider, model)| (provider.as_str(), model.as_str()))
     }
 
     /// Who answered; if nobody did, who was tried last.
@@ -408,6 +458,29 @@ impl Labels {
     /// Those that were sent, with their names.
     pub fn sent(&self) -> impl Iterator<Item = (&str, &str)> {
         self.names.iter().zip(&self.values).filter_map(|(name, value)| Some((&**name, value.as_deref()?)))
+    }
+}
+
+impl CacheResult {
+    /// The word in metrics and spans.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit { .. } => "hit-exact",
+            Self::Miss => "miss",
+            Self::Bypass(_) => "bypass",
+        }
+    }
+}
+
+impl fmt::Display for CacheResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = self.as_str();
+        match self {
+            Self::Hit { age_s } => write!(f, "{word}; age={age_s}"),
+            Self::Miss => f.write_str(word),
+            Self::Bypass(why) => write!(f, "{word}; reason={why}"),
+        }
     }
 }
 

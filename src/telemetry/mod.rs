@@ -21,7 +21,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use prometheus::IntGauge;
 
-use self::event::{AttemptRecord, CredentialStanding, Labels, QueueStanding, RequestRecord};
+use self::event::{AttemptRecord, CacheStanding, CredentialStanding, Labels, QueueStanding, RequestRecord};
 pub use self::metrics::Format;
 use self::metrics::{Metrics, exemplars};
 pub use self::queue::Message;
@@ -204,6 +204,11 @@ impl Telemetry {
     /// How the bounded providers stand. Runs before a rendering.
     pub fn queues<'a>(&self, standings: impl IntoIterator<Item = QueueStanding<'a>>) {
         self.metrics.queues(standings);
+    }
+
+    /// How the cache stands; all zero where there is none. Runs before a rendering.
+    pub fn cache(&self, standing: CacheStanding) {
+        self.metrics.cache(standing);
     }
 
     /// All metrics.

@@ -94,6 +94,7 @@ pub(super) fn record() -> RequestRecord {
         waits: Some(Waits { upstream: Duration::from_micros(312_000 - 41), ..Waits::default() }),
         stages: vec![],
         attributes: vec![],
+        cache: None,
     }
 }
 

@@ -51,7 +51,7 @@ fn a_fallback_for_one_model_and_inactive_sections() {
     let Resolution::Candidate(other) = snapshot.resolve("anthropic/claude-haiku-4-5") else { panic!() };
     assert!(snapshot.fallbacks_for(&other).is_empty());
     let cache = snapshot.semantic_cache.as_ref().unwrap();
-    assert_eq!((cache.enabled, cache.similarity_threshold, cache.ttl_seconds), (true, Some(0.94), Some(86_400)));
+    assert_eq!((cache.enabled, cache.similarity_threshold, cache.ttl_seconds), (true, Some(0.94), 86_400));
     let budgets: Vec<_> =
         snapshot.governance.as_ref().unwrap().virtual_keys.iter().map(|key| (key.id.as_str(), key.budget_usd_monthly)).collect();
     assert_eq!(budgets, [("vk_caption_team", Some(800.0)), ("vk_rewrite_team", Some(400.0))]);

@@ -28,7 +28,8 @@ pub(crate) const FIELDS: &[(&str, &str)] = &[
     ("dialect", "the client's"),
     ("endpoint", "its name"),
     ("asked_model", "as the client wrote it"),
-    ("provider", "who answered; if nobody did, who was tried last"),
+    ("cache", "as in `x-cache`, where there is a cache: `hit-exact; age=12`, `miss`, `bypass; reason=no-store`"),
+    ("provider", "who answered; if nobody did, who was tried last; of a hit in the cache, who made the answer"),
     ("model", "its name there"),
     ("credential", "the name of the key used there"),
     ("upstream_request_id", "the provider's own id of the request"),
@@ -93,8 +94,10 @@ fn whose(record: &RequestRecord, level: LineLevel, line: &mut Object<'_>) {
 /// Who answered, and how it went.
 fn answer(record: &RequestRecord, line: &mut Object<'_>) {
     let served = record.served();
-    line.known("provider", served.map(|served| &*served.provider))
-        .known("model", served.map(|served| cut(&served.model)))
+    let (provider, model) = served.map(|served| (&*served.provider, &*served.model)).or_else(|| record.given_again()).unzip();
+    line.known("cache", record.cache.as_ref().map(|told| told.result.to_string()).as_deref())
+        .known("provider", provider)
+        .known("model", model.map(cut))
         .known("credential", served.map(|served| &*served.credential))
         .known("upstream_request_id", record.upstream_request_id.as_deref().map(cut))
         .member("status", u64::from(record.status))

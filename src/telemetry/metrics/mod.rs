@@ -33,7 +33,7 @@ use self::families::{Families, Standing};
 pub use self::format::Format;
 use self::known::KnownModels;
 use self::told::{Bounds, Tables, Telling};
-use super::event::{AttemptRecord, BreakerStanding, CredentialStanding, Labels, QueueStanding, RequestRecord};
+use super::event::{AttemptRecord, BreakerStanding, CacheStanding, CredentialStanding, Labels, QueueStanding, RequestRecord};
 use super::redact;
 use crate::config::MetricAliases;
 
@@ -184,6 +184,15 @@ impl Metrics {
     pub(super) fn under_way(&self, requests: usize, body_bytes: u64) {
         self.standing.in_flight.set(i64::try_from(requests).unwrap_or(i64::MAX));
         self.standing.body_bytes.set(i64::try_from(body_bytes).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn cache(&self, standing: CacheStanding) {
+        let Standing { cache_entries, cache_bytes, cache_evictions, .. } = &self.standing;
+        cache_entries.set(i64::try_from(standing.entries).unwrap_or(i64::MAX));
+        cache_bytes.set(i64::try_from(standing.bytes).unwrap_or(i64::MAX));
+        for (reason, count) in [("space", standing.evicted), ("expired", standing.expired)] {
+            cache_evictions.with_label_values(&[reason]).inc_by(count);
+        }
     }
 
     pub(super) fn credentials<'a>(&self, standings: impl IntoIterator<Item = CredentialStanding<'a>>) {

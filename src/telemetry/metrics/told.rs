@@ -117,6 +117,11 @@ impl<K: Keep> Telling<'_, K> {
         self.attempts(tables, &record.attempts, from, Some(record.ended), said);
         self.fallback(tables, record, said);
         self.losses(tables, record, provider, said);
+        if let Some(told) = &record.cache {
+            let of = [record.endpoint, told.result.as_str()];
+            let series = || self.families.cache.series(&of, &self.bounds.operators(said));
+            keyed(["cache", of[0], of[1]], said, |key| tables.others.row(key, series).add(1, self.origin));
+        }
     }
 
     /// Attempts from one on, of a request that goes on.

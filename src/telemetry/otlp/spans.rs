@@ -1,4 +1,4 @@
-//! A record as spans: one for the request, one for each attempt, one for each wait beside providers. Names are those of OpenTelemetry's
+//! A record as spans: one for the request, one for each attempt, one for each wait beside providers, one for the cache. Names are those of OpenTelemetry's
 //! conventions for generative AI where they have one, else our own (`heliostat.…`); all of them stand in `SPANS.md`.
 
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use super::attribute::Attributes;
-use crate::telemetry::event::{AttemptRecord, Outcome, RequestRecord, Stage};
+use crate::telemetry::event::{AttemptRecord, CacheResult, CacheTold, Outcome, RequestRecord, Stage};
 use crate::telemetry::gen_ai;
 use crate::telemetry::trace::{SpanId, Trace, new_span};
 
@@ -25,7 +25,8 @@ pub(super) fn of(record: &RequestRecord, trace: Trace) -> Vec<Span> {
     let attempts = record.attempts.iter().enumerate().filter(|(_, attempt)| attempt.skipped.is_none());
     let attempts = attempts.map(|(index, attempt)| writer.attempt(index, attempt));
     let stages = record.stages.iter().map(|stage| writer.stage(stage));
-    std::iter::once(writer.request()).chain(stages).chain(attempts).collect()
+    let cache = record.cache.as_ref().map(|told| writer.cache(told));
+    std::iter::once(writer.request()).chain(cache).chain(stages).chain(attempts).collect()
 }
 
 struct Writer<'r> {
@@ -70,6 +71,10 @@ impl Writer<'_> {
         if let Some(served) = record.served() {
             self.who(&mut attributes, served);
             attributes.text("heliostat.verdict", served.outcome);
+        }
+        if let Some((provider, model)) = record.given_again() {
+            attributes.text("heliostat.provider", provider);
+            attributes.some("heliostat.model", Some(model));
         }
         let losses = record.losses.iter().take(LOSSES).map(ToString::to_string);
         attributes.texts("heliostat.losses", losses);
@@ -132,6 +137,26 @@ impl Writer<'_> {
             began: stage.began,
             ended: stage.ended,
             attributes: Attributes::default(),
+            events: Vec::new(),
+            error: None,
+        })
+    }
+
+    fn cache(&self, told: &CacheTold) -> Span {
+        let mut attributes = Attributes::default();
+        attributes.text("heliostat.cache.result", told.result.as_str());
+        match told.result {
+            CacheResult::Hit { age_s } => attributes.count("heliostat.cache.age_s", Some(age_s)),
+            CacheResult::Bypass(why) => attributes.text("heliostat.cache.reason", why),
+            CacheResult::Miss => {}
+        }
+        self.span(Own {
+            id: new_span(),
+            name: "cache".to_owned(),
+            kind: SpanKind::Internal,
+            began: told.began,
+            ended: told.ended,
+            attributes,
             events: Vec::new(),
             error: None,
         })

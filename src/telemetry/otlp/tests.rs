@@ -9,7 +9,9 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 
 use super::{keep, spans};
 use crate::config::Sampling;
-use crate::telemetry::event::{AttemptRecord, AttemptTimes, Blame, Labels, Outcome, RequestRecord, Stage, StageKind};
+use crate::telemetry::event::{
+    AttemptRecord, AttemptTimes, Blame, CacheResult, CacheTold, Labels, Outcome, RequestRecord, Stage, StageKind,
+};
 use crate::telemetry::trace::Trace;
 
 /// One in which everything is known: a failure, a skipped candidate, an answer.
@@ -73,12 +75,36 @@ fn names(spans: &[Span]) -> BTreeSet<String> {
 fn the_reference_names_what_is_written_and_nothing_else() {
     let record = whole();
     let mut written = names(&spans::of(&record, record.trace.unwrap()));
+    for result in [CacheResult::Hit { age_s: 7 }, CacheResult::Bypass("no-store")] {
+        written.extend(names(&spans::of(&given_again(result), record.trace.unwrap())));
+    }
     assert!(written.remove("x-team"));
     let rows = include_str!("../SPANS.md").lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     let mut told: BTreeSet<String> = rows.map(|(name, _)| name.to_owned()).collect();
     // Named in the row of its event.
     assert!(include_str!("../SPANS.md").contains("`heliostat.reason`") && told.insert("heliostat.reason".to_owned()));
     assert_eq!(written, told);
+}
+
+/// A request that the cache had something to say of, and nobody was asked for.
+fn given_again(result: CacheResult) -> RequestRecord {
+    let mut record = whole();
+    let (began, made_by) = (record.started, Some(("openai".to_owned(), "gpt-4o".to_owned())));
+    record.attempts.clear();
+    record.cache = Some(Box::new(CacheTold { result, began, ended: began + Duration::from_micros(9), made_by }));
+    record
+}
+
+#[test]
+fn a_hit_is_a_request_with_a_look_and_no_attempt() {
+    let record = given_again(CacheResult::Hit { age_s: 7 });
+    let spans = spans::of(&record, record.trace.unwrap());
+    let named: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(named, ["chat", "cache", "queue"]);
+    assert_eq!(spans[1].parent_span_id, spans[0].span_id);
+    assert_eq!(spans[1].end_time_unix_nano - spans[1].start_time_unix_nano, 9_000);
+    let made_by = spans[0].attributes.iter().any(|attribute| attribute.key == "heliostat.model");
+    assert!(made_by);
 }
 
 #[test]

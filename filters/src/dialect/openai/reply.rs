@@ -74,6 +74,9 @@ fn read_choice<'a>(choice: wire::Choice<'a>, losses: &mut Vec<Loss>) -> Choice<'
     if choice.logprobs.is_some_and(|told| told.get() != "null") {
         losses.push(Loss { path: format!("choices[{index}].logprobs").into(), kind: LossKind::Dropped });
     }
+    if choice.finish_reason.is_some_and(wire::is_unknown_reason) {
+        losses.push(Loss { path: format!("choices[{index}].finish_reason").into(), kind: LossKind::Approximated });
+    }
     let mut lost = |member: &str| {
         losses.push(Loss { path: format!("choices[{index}].message.{member}").into(), kind: LossKind::Dropped });
     };

@@ -363,6 +363,11 @@ pub(super) fn finish_reason(raw: &RawValue) -> Option<FinishReason> {
     Some(row.map_or(FinishReason::Stop, |(_, reason)| *reason))
 }
 
+/// Whether a reason is none of those: what it says is lost where it is taken for an end.
+pub(super) fn is_unknown_reason(raw: &RawValue) -> bool {
+    string(raw).is_some_and(|word| !word.is_empty() && !FINISH_REASONS.iter().any(|(known, _)| *known == word))
+}
+
 static FINISH_REASONS: &[(&str, FinishReason)] = &[
     ("stop", FinishReason::Stop),
     ("length", FinishReason::Length),

@@ -173,6 +173,10 @@ impl Reader {
             self.choices.iter_mut().filter(|(seen, _)| *seen == index).for_each(|(_, ended)| *ended = true);
             report(StreamEvent::Finish { choice: index, reason });
         }
+        if wire::is_unknown_reason(raw) {
+            let path = format!("choices[{index}].finish_reason").into();
+            report(StreamEvent::Lost(Loss { path, kind: LossKind::Approximated }));
+        }
     }
 
     fn said<'a>(&mut self, choice: u32, mut said: Said<'a>, report: &mut dyn FnMut(StreamEvent<'a>)) {

@@ -3,6 +3,23 @@
 
 use std::fmt;
 
+/// Which bytes a token may hold (RFC 9110, section 5.6.2).
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-_!#$%&'*+.^`|~";
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 /// What is wrong with a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
@@ -157,7 +174,7 @@ fn authority(target: &[u8]) -> Option<&[u8]> {
 }
 
 fn is_token(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"-_!#$%&'*+.^`|~".contains(&byte))
+    !name.is_empty() && name.iter().all(|&byte| TOKEN.get(usize::from(byte)).is_some_and(|is| *is))
 }
 
 #[cfg(test)]

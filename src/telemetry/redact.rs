@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use aho_corasick::AhoCorasick;
 use arc_swap::ArcSwap;
 use memchr::memmem::Finder;
 
@@ -21,6 +22,8 @@ pub(super) type InForce = Arc<ArcSwap<Redactor>>;
 /// Knows the secrets of the configuration.
 #[derive(Debug, Default)]
 pub(super) struct Redactor {
+    /// All that is looked for, in one pass: hardly any text holds some of it.
+    any: Option<AhoCorasick>,
     secrets: Vec<Finder<'static>>,
     marks: Vec<Finder<'static>>,
 }
@@ -30,20 +33,21 @@ impl Redactor {
     pub(super) fn new<'s>(secrets: impl Iterator<Item = &'s str>) -> Self {
         let written = |secret: &str| serde_json::to_string(secret).map(|text| text.trim_matches('"').to_owned()).unwrap_or_default();
         let finder = |text: &str| Finder::new(text).into_owned();
+        let secrets: Vec<_> = secrets
+            .filter(|secret| secret.len() >= SHORTEST)
+            .flat_map(|secret| [Some(written(secret)).filter(|written| written != secret), Some(secret.to_owned())])
+            .flatten()
+            .collect();
         Self {
-            secrets: secrets
-                .filter(|secret| secret.len() >= SHORTEST)
-                .flat_map(|secret| [Some(written(secret)).filter(|written| written != secret), Some(secret.to_owned())])
-                .flatten()
-                .map(|secret| finder(&secret))
-                .collect(),
+            any: AhoCorasick::new(secrets.iter().map(String::as_str).chain(MARKS.iter().copied())).ok(),
+            secrets: secrets.iter().map(|secret| finder(secret)).collect(),
             marks: MARKS.iter().map(|mark| finder(mark)).collect(),
         }
     }
 
     /// A text, without what must not leave.
     pub(super) fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        if text.len() < SHORTEST || !self.secrets.iter().chain(&self.marks).any(|known| known.find(text.as_bytes()).is_some()) {
+        if text.len() < SHORTEST || self.is_clean(text.as_bytes()) {
             return text.into();
         }
         let mut bytes = text.as_bytes().to_vec();
@@ -53,6 +57,9 @@ impl Redactor {
 
     /// Takes out of a line what must not be in it.
     pub(super) fn clean(&self, line: &mut Vec<u8>) {
+        if self.is_clean(line) {
+            return;
+        }
         for secret in &self.secrets {
             let length = secret.needle().len();
             let mut from = 0;
@@ -75,6 +82,10 @@ impl Redactor {
                 }
             }
         }
+    }
+
+    fn is_clean(&self, text: &[u8]) -> bool {
+        self.any.as_ref().is_some_and(|any| !any.is_match(text))
     }
 }
 

@@ -62,19 +62,18 @@ impl Http1 {
     ///
     /// # Errors
     /// The client cannot be written to.
-    pub async fn write_head(&mut self, mut answer: ResponseHeader) -> pingora::Result<()> {
+    pub async fn write_head(&mut self, answer: ResponseHeader) -> pingora::Result<()> {
         self.framing = BodyFraming::of(&self.head.method, &answer);
         self.keep_alive &= self.framing != BodyFraming::UntilClose;
-        answer.insert_header(header::DATE, date::get_cached_date())?;
-        answer.insert_header(header::CONNECTION, if self.keep_alive { "keep-alive" } else { "close" })?;
+        let (date, connection) = (date::get_cached_date(), if self.keep_alive { "keep-alive" } else { "close" });
         self.out.reserve(HEAD_BYTES);
-        self.out.put_slice(b"HTTP/1.1 ");
-        self.out.put_slice(answer.status.as_str().as_bytes());
-        self.out.put_u8(b' ');
-        self.out.put_slice(answer.get_reason_phrase().unwrap_or_default().as_bytes());
-        self.out.put_slice(b"\r\n");
-        answer.header_to_h1_wire(&mut self.out);
-        self.out.put_slice(b"\r\n");
+        let mut put = |parts: [&[u8]; 4]| parts.iter().for_each(|part| self.out.put_slice(part));
+        put([b"HTTP/1.1 ", answer.status.as_str().as_bytes(), b" ", answer.get_reason_phrase().unwrap_or_default().as_bytes()]);
+        for (name, value) in &answer.headers {
+            put([b"\r\n", name.as_str().as_bytes(), b": ", value.as_bytes()]);
+        }
+        put([b"\r\ndate: ", date.as_bytes(), b"\r\nconnection: ", connection.as_bytes()]);
+        self.out.put_slice(b"\r\n\r\n");
         self.answer = Some(answer);
         if self.hold || matches!(self.framing, BodyFraming::Length(1..)) {
             return Ok(());

@@ -71,6 +71,7 @@
 //!   with one credential.
 //! - **content**: what a client waits for: text, reasoning, a call, a refusal, media, a finish reason. **commit**: the first byte to the
 //!   client; before it everything can be tried again, after it nothing.
+//! - **hedge**: an attempt beside one that is silent; the quicker of the two is committed. **spare**: a credential good enough for one.
 //! - **fault**: what a failure means. **verdict**: what is done next. **refusal**: a request that is wrong, or that a candidate cannot
 //!   carry. **loss**: what a translation has no words for. **problem**: an error the gateway answers with.
 //! - **snapshot**: what a configuration means. **cool-down**: a rest after a rate limit or an overload; it orders, it does not forbid.

@@ -164,6 +164,8 @@ async fn if_one_fails_the_other_goes_on() {
         let (failed, served) = if first_fails { ("A", "B") } else { ("B", "A") };
         assert_eq!(answer.attempts(), [format!("openai/gpt-4o#KEY_{failed};429"), format!("openai/gpt-4o#KEY_{served};200")]);
         three.gateway.until_metrics("heliostat_cooldowns_total{").await;
+        let metrics = three.gateway.admin_get("/metrics").await.text();
+        assert!(!metrics.contains("heliostat_retries_total{"), "nobody was asked again: {metrics}");
     }
 }
 
@@ -291,6 +293,45 @@ async fn a_client_that_leaves_takes_both_with_it() {
     assert_eq!((outcomes, &line["outcome"]), (vec!["client_gone", "client_gone"], &json!("client_gone")));
     three.gateway.until_metrics(r#"heliostat_attempts_in_flight{credential="KEY_A",provider="openai"} 0"#).await;
     three.gateway.until_metrics("\nheliostat_requests_in_flight 0\n").await;
+}
+
+#[tokio::test]
+async fn one_who_leaves_before_there_are_two_or_when_one_is_left_takes_that_with_it() {
+    for (hedge, first_fails) in [("network: { hedge: { after_ms: 60000 } }", false), (SOON, true)] {
+        let three = Three::start(TWO_KEYS, hedge).await;
+        let mut client = client::connect(three.gateway.address).await;
+        let body = ask(GPT).to_string();
+        client.write(&client::request("POST", "/v1/chat/completions", &[("x-request-id", "leaver")], body.as_bytes())).await.unwrap();
+        let mut left = three.openai.next_request().await;
+        if first_fails {
+            let second = three.openai.next_request().await;
+            std::mem::replace(&mut left, second).respond_json(500, &json!({"error": {"message": "down"}})).await;
+            three.gateway.until_metrics(r#"outcome="server_error""#).await;
+        }
+        drop(client);
+        left.closed().await;
+        let line = three.gateway.access("leaver").await;
+        let outcomes: Vec<_> = line["attempts"].as_array().unwrap().iter().map(|attempt| attempt["outcome"].as_str().unwrap()).collect();
+        let wanted: &[&str] = if first_fails { &["server_error", "client_gone"] } else { &["client_gone"] };
+        assert_eq!((&*outcomes, &line["outcome"]), (wanted, &json!("client_gone")));
+    }
+}
+
+#[tokio::test]
+async fn a_drill_of_silence_is_hedged_and_a_drilled_key_is_no_hedge() {
+    let three = Three::start(TWO_KEYS, SOON_AND_OVER).await;
+    let drill = async |target: &str| {
+        let body = json!({"target": target, "fault": "timeout", "seconds": 60}).to_string();
+        let headers = [("x-heliostat-admin", "1"), ("host", "localhost")];
+        client::send(three.gateway.admin, "POST", "/drill", &headers, body.as_bytes()).await.expect(200);
+    };
+    drill("openai/KEY_A").await;
+    three.openai.always(reply::json(ok("with the other key")));
+    let answer = three.gateway.chat(&ask(GPT)).await;
+    assert_eq!(answer.expect(200).attempts(), ["openai/gpt-4o#KEY_A;drill hedged", "openai/gpt-4o#KEY_B;200"]);
+    drill("openai/KEY_B").await;
+    let answer = three.gateway.chat(&ask_stream(GPT)).await;
+    assert!(answer.attempts().iter().all(|attempt| attempt.ends_with(";drill timeout_header")), "{:?}", answer.attempts());
 }
 
 /// Nobody is asked beside OpenAI, which is left in the end for whoever comes next.

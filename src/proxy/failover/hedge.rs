@@ -90,7 +90,8 @@ impl<'a> Failover<'a> {
                 Ok(ran) => Finish::First(Box::new(ran)),
                 Err(Interrupt::ClientGone) => Finish::ClientGone { first_failed: false },
                 Err(_) => match self.second(context, first, tried, hedge) {
-                    Some(second) => self.both(session, context, (first, tried), running, second).await,
+                    // In a box: few attempts come to that.
+                    Some(second) => Box::pin(self.both(session, context, (first, tried), running, second)).await,
                     None => alone(session, context, running).await,
                 },
             }

@@ -122,6 +122,15 @@ mod tests {
     }
 
     #[test]
+    fn to_look_asks_for_nothing() {
+        let (cache, now) = (Cache::default(), Instant::now());
+        assert_eq!(cache.current(now), None);
+        assert_eq!(cache.next(now), (Step::Wait, true), "nobody asks yet");
+        cache.answered(granted("a"), now, 0.0);
+        assert_eq!((cache.current(now), cache.current(now + seconds(3_600))), (Some(Secret::new("a")), None));
+    }
+
+    #[test]
     fn the_first_asks_and_the_others_wait() {
         let (cache, now) = (Cache::default(), Instant::now());
         assert_eq!(cache.next(now), (Step::Wait, true));

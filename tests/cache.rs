@@ -147,6 +147,18 @@ async fn embeddings_are_answered_again_with_what_they_lost() {
 }
 
 #[tokio::test]
+async fn a_list_of_embeddings_that_lacks_one_is_not_kept() {
+    let three = three("").await;
+    let list = json!({"object": "list", "model": "e", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}]});
+    three.openai.script([reply::json(with(list.clone(), json!({"data": []}))), reply::json(list)]);
+    for inputs in [json!("hi"), json!(["hi", "ho"])] {
+        let body = json!({"model": "openai/text-embedding-3-small", "input": inputs});
+        assert_eq!(post(&three.gateway, "/v1/embeddings", &[], &body).await.expect(200).header("x-cache"), "miss");
+    }
+    assert_eq!(entries(&three.gateway).await, 0);
+}
+
+#[tokio::test]
 async fn clients_over_http2_get_the_same_bytes() {
     let three = three("").await;
     let config = Config::three(&three.openai, &three.anthropic, &three.gemini).top(ON);

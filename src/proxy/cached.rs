@@ -91,7 +91,7 @@ pub fn keep(session: &Session<'_>, context: &mut Context, call: &Call) {
     let (200, None, Some((provider, model))) = (outcome.status, &outcome.error_code, &outcome.served_by) else { return };
     let sent = session.response_written().and_then(|answer| answer.headers.get(header::CONTENT_TYPE)?.to_str().ok());
     let (Some(content_type), Some(answer)) = (sent, Recorded::take(recording)) else { return };
-    if !worth::ended_by_itself(call.operation, outcome) || !worth::is_worth_keeping(call.operation, call.stream, &answer.body) {
+    if !worth::ended_by_itself(call.operation, outcome) || !worth::is_worth_keeping(call, &answer.body) {
         return;
     }
     let body = if call.address.array { framed(&answer.body) } else { answer.body };

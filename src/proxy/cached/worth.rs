@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use heliostat_filters::chat::{FinishReason, StreamEvent};
 use heliostat_filters::dialect::{Dialect, Kind, Names};
+use heliostat_filters::embeddings;
 use heliostat_filters::loss::Loss;
 use heliostat_filters::sse::Splitter;
 
-use crate::proxy::context::Outcome;
-use crate::proxy::operation::{self, Operation};
+use crate::proxy::context::{Call, Outcome};
+use crate::proxy::operation::Operation;
 
 /// Where the reading of a reply says that it does not know the reason of its end: it may be any.
 const REASONS: &[&str] = &["finish_reason", "stop_reason", "finishReason", "incomplete_details.reason"];
@@ -22,14 +23,19 @@ pub(super) fn ended_by_itself(operation: Operation, outcome: &Outcome) -> bool {
 }
 
 /// Whether the answer is one. `body` is what the client got, as events where it is a stream.
-pub(super) fn is_worth_keeping(operation: Operation, stream: bool, body: &Bytes) -> bool {
-    let client: &dyn Dialect = operation.client;
-    match operation.kind {
+pub(super) fn is_worth_keeping(call: &Call, body: &Bytes) -> bool {
+    let client: &dyn Dialect = call.operation.client;
+    match call.operation.kind {
         Kind::CountTokens => false,
-        Kind::Embeddings => operation::embeddings_reply(client, body, None).is_ok(),
-        Kind::Chat if stream => is_whole_stream(client, body),
+        Kind::Embeddings => embeddings::count_inputs(&call.document).is_ok_and(|inputs| has_vectors(client, body, inputs)),
+        Kind::Chat if call.stream => is_whole_stream(client, body),
         Kind::Chat => is_whole_reply(client, body),
     }
+}
+
+/// Whether there is a vector for each input.
+fn has_vectors(client: &dyn Dialect, body: &Bytes, inputs: usize) -> bool {
+    client.embeddings_reply(body).is_ok_and(|reply| reply.vectors.len() == inputs)
 }
 
 fn is_whole_reply(client: &dyn Dialect, body: &Bytes) -> bool {

@@ -74,12 +74,25 @@ async fn a_body_nobody_wanted_is_read_past_or_ends_the_connection() {
         client::answer(&mut connection).await.expect(401);
         client::exchange(&mut connection, "POST", CHAT, &[("authorization", &key)], body.as_bytes()).await.expect(200);
     }
-    // More than anybody reads for nothing.
-    connection.write(format!("POST {CHAT} HTTP/1.1\r\nhost: h\r\ncontent-length: 2000000\r\n\r\n").as_bytes()).await.unwrap();
-    client::answer(&mut connection).await.expect(401);
-    let _ = connection.write(&vec![b' '; 2_000_000]).await;
-    within("the connection to close", connection.closed()).await;
+    // What may never come, or is more than anybody reads for nothing.
+    for (fields, sent) in [("expect: 100-continue\r\ncontent-length: 9", 0), ("content-length: 90000000", 1_000_000)] {
+        let mut connection = client::connect(gateway.address).await;
+        connection.write(format!("POST {CHAT} HTTP/1.1\r\nhost: h\r\n{fields}\r\n\r\n").as_bytes()).await.unwrap();
+        let answer = client::answer(&mut connection).await;
+        assert_eq!((answer.status, answer.header("connection")), (401, "close"), "{fields}");
+        let _ = connection.write(&vec![b' '; sent]).await;
+        within("the connection to close", connection.closed()).await;
+    }
     assert_eq!(openai.received().len(), 2);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_images_in_vain_is_told_why() {
+    let (_openai, gateway) = gateway("client_keys: [{ name: studio, value: env.KEY_C }]").await;
+    let mut connection = client::connect(gateway.address).await;
+    // It reads no answer before all is sent.
+    connection.write(&client::request("POST", CHAT, &[], &vec![b' '; 30_000_000])).await.unwrap();
+    client::answer(&mut connection).await.expect(401);
 }
 
 #[tokio::test]

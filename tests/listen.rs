@@ -145,6 +145,32 @@ async fn a_head_that_trickles_in_is_408_too_also_later_on_a_connection() {
 }
 
 #[tokio::test]
+async fn a_head_begun_behind_a_call_is_408_too() {
+    let (_openai, gateway) = gateway("limits: { header_timeout_ms: 300 }").await;
+    let chat = client::request("POST", "/v1/chat/completions", &[], ask("gpt-4o").to_string().as_bytes());
+    let mut connection = client::connect(gateway.address).await;
+    connection.write(&[&chat, &chat[..30]].concat()).await.unwrap();
+    client::answer(&mut connection).await.expect(200);
+    refused(&mut connection, 408, "a head begun behind a call").await;
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_told_at_once() {
+    // The clock of heads is not waited for.
+    let (_openai, gateway) = gateway("limits: { header_timeout_ms: 600000 }").await;
+    for start in [&b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"[..], b"GET /\r\n", b"SSH-2.0-client\r\n"] {
+        let mut connection = client::connect(gateway.address).await;
+        connection.write(start).await.unwrap();
+        refused(&mut connection, 400, "no HTTP").await;
+    }
+    let mut connection = client::connect(gateway.address).await;
+    connection.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\n").await.unwrap();
+    connection.finish().await;
+    within("the end", connection.closed()).await;
+    assert!(!gateway.log().contains("ERROR"), "{}", gateway.log());
+}
+
+#[tokio::test]
 async fn a_connection_that_asks_nothing_is_closed_without_a_word() {
     let (_openai, gateway) = gateway("limits: { header_timeout_ms: 200 }").await;
     let mut connection = client::connect(gateway.address).await;

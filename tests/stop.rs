@@ -69,6 +69,23 @@ async fn hammer(address: std::net::SocketAddr, done: Arc<AtomicBool>) -> usize {
 }
 
 #[tokio::test]
+async fn a_connection_whose_body_nobody_wanted_is_idle_after_it() {
+    let openai = Provider::start().await;
+    let keys = "client_keys: [{ name: studio, value: env.KEY_C }]\ndrain: { notice_ms: 500, deadline_ms: 60000 }";
+    let mut gateway = Gateway::start(Config::new().provider("openai", &openai).top(keys)).await;
+    let call = client::request("POST", CHAT, &[], ask("gpt-4o").to_string().as_bytes());
+    let (head, body) = call.split_at(call.len() - 9);
+    let mut connection = client::connect(gateway.address).await;
+    connection.write(head).await.unwrap();
+    assert_eq!(client::answer(&mut connection).await.expect(401).header("connection"), "keep-alive");
+    connection.write(body).await.unwrap();
+    // It is read during the notice.
+    gateway.terminate();
+    within("the connection to close", connection.closed()).await;
+    gateway.ended().await;
+}
+
+#[tokio::test]
 async fn new_connections_are_served_during_the_notice_and_refused_after_it() {
     let (openai, mut gateway) = draining_by("notice_ms: 1000, deadline_ms: 20000").await;
     openai.always(reply::json(native::openai("ok")));

@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -34,12 +34,15 @@ const LINGER_BYTES: usize = 1 << 20;
 pub struct HeadWatch {
     /// Odd in a head; a new number for each.
     turn: AtomicU32,
+    /// Some of it came along with the request before.
+    begun: AtomicBool,
     refused: Notify,
 }
 
 impl HeadWatch {
-    /// A head may begin.
-    pub fn begin(&self) {
+    /// A head may begin, or has: some of it came along with the request before.
+    pub fn begin(&self, begun: bool) {
+        self.begun.store(begun, Ordering::Relaxed);
         self.turn.fetch_or(1, Ordering::Relaxed);
     }
 
@@ -103,7 +106,7 @@ impl Guard {
     #[must_use]
     pub fn http1(inner: Stream, watch: Arc<HeadWatch>, timing: Timing, telemetry: Arc<Telemetry>) -> Self {
         let Timing { patience, since, begun } = timing;
-        watch.begin();
+        watch.begin(begun);
         let head = Head { turn: watch.head().unwrap_or_default(), since: Some(since), begun, ..Head::default() };
         Self { inner, watch, patience, telemetry: Some(telemetry), head, replay: None }
     }
@@ -118,7 +121,7 @@ impl Guard {
     fn in_head(&mut self) -> bool {
         let Some(turn) = self.watch.head() else { return false };
         if self.head.turn != turn {
-            self.head = Head { turn, ..Head::default() };
+            self.head = Head { turn, begun: self.watch.begun.load(Ordering::Relaxed), ..Head::default() };
         }
         true
     }
@@ -251,19 +254,16 @@ impl Shutdown for Guard {
 /// Ends a connection so that the last answer arrives: a socket that is closed with bytes unread resets the connection, and the client
 /// may lose what it was sent.
 pub async fn close(stream: &mut Stream) {
-    if AsyncWriteExt::shutdown(stream).await.is_err() {
-        return;
-    }
-    let drain = async {
+    let end = async {
+        // Of TLS it is a write like any other, and waits for a client that takes nothing.
+        AsyncWriteExt::shutdown(stream).await.ok()?;
         let (mut scrap, mut left) = ([0; 4_096], LINGER_BYTES);
         while let Ok(read @ 1..) = stream.read(&mut scrap).await {
-            left = left.saturating_sub(read);
-            if left == 0 {
-                return;
-            }
+            left = left.checked_sub(read)?;
         }
+        Some(())
     };
-    let _ = tokio::time::timeout(LINGER, Box::pin(drain)).await;
+    let _ = tokio::time::timeout(LINGER, Box::pin(end)).await;
 }
 
 impl UniqueID for Guard {

@@ -131,7 +131,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
         let guard = Guard::http1(stream, watch.clone(), timing, self.telemetry.clone());
         let mut next = Some(Next::Stream(Box::new(guard), read));
         while let Some(this) = next {
-            watch.begin();
+            watch.begin(matches!(&this, Next::Stream(_, read) if !read.is_empty()));
             next = tokio::select! {
                 biased;
                 next = self.request(this, &watch, shutdown) => next,
@@ -144,7 +144,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
         let mut session = match next {
             Next::Stream(mut stream, mut read) => {
                 await_head(&mut stream, &mut read).await?;
-                let (stream, read) = if Gateway::serves(&read) {
+                let (stream, read) = if Gateway::may_serve(&read) {
                     match self.gateway.serve(stream, read, watch, shutdown).await {
                         Ok(next) => return next.map(|(stream, read)| Next::Stream(stream, read)),
                         Err(others) => others,
@@ -248,19 +248,21 @@ impl Door {
     }
 }
 
-/// Reads until the head of a request is whole, or too long to be awaited, or the client ends. `None` if it never begins one.
+/// Reads until the head of a call is whole or too long to be awaited, or it is no call. `None` if the client ends before.
 async fn await_head(stream: &mut Stream, read: &mut BytesMut) -> Option<()> {
+    let mut searched = 0;
     loop {
-        if has_blank_line(read) || read.len() > serve::HEAD_BYTES_MAX {
+        let unseen = read.get(searched..).unwrap_or_default();
+        if !Gateway::may_serve(read) || read.len() > serve::HEAD_BYTES_MAX || has_blank_line(unseen) {
             return Some(());
         }
+        // A line end may have come in part.
+        searched = read.len().saturating_sub(2);
         read.reserve(FIRST_READ);
         let idle = read.is_empty();
         let more = stream.read_buf(read);
         let more = if idle { timeout(Duration::from_secs(IDLE_S), more).await.ok()? } else { more.await };
-        if more.ok()? == 0 {
-            return (!read.is_empty()).then_some(());
-        }
+        more.ok().filter(|count| *count > 0)?;
     }
 }
 

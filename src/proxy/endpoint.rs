@@ -156,13 +156,15 @@ pub fn find(head: &RequestHeader, snapshot: &Snapshot) -> Result<Ask, Problem> {
     })
 }
 
-/// Whether a request line's method and target are those of a call, as most are: one of a fixed path, as it stands. Another may be one too.
+/// Whether what a connection begins a request with is a call, as most are, or may yet become one: `POST`, a fixed path as it stands.
+/// Another may be a call too.
 #[must_use]
-pub fn is_call(method: &[u8], target: &[u8]) -> bool {
-    let is = |(path, by, ask): &(&str, Method, Ask)| {
-        path.as_bytes() == target && by.as_str().as_bytes() == method && matches!(ask, Ask::Call(_))
+pub fn may_be_call(read: &[u8]) -> bool {
+    let may_be = |(path, method, ask): &(&str, Method, Ask)| {
+        let begins = [method.as_str(), " ", path, " "].into_iter().flat_map(str::bytes);
+        matches!(ask, Ask::Call(_)) && begins.zip(read).all(|(known, byte)| known == *byte)
     };
-    ENDPOINTS.iter().any(is)
+    ENDPOINTS.iter().any(may_be)
 }
 
 /// The dialect whose name leads the path, and what follows it.

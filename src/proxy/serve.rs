@@ -23,11 +23,10 @@ pub use super::session::HEAD_BYTES_MAX;
 pub type Others = (Stream, BytesMut);
 
 impl Gateway {
-    /// Whether what a connection begins a request with, `read`, is a call.
+    /// Whether what a connection begins a request with, `read`, is a call, or may yet become one.
     #[must_use]
-    pub fn serves(read: &[u8]) -> bool {
-        let mut words = read.split(|byte| *byte == b' ');
-        words.next().zip(words.next()).zip(words.next()).is_some_and(|((method, target), _)| endpoint::is_call(method, target))
+    pub fn may_serve(read: &[u8]) -> bool {
+        endpoint::may_be_call(read)
     }
 
     /// Serves a call of which `read` has been read, with a whole head. Returns the connection for the next request, and what was read of
@@ -55,8 +54,10 @@ impl Gateway {
             Box::pin(native::failed(self, &mut session, error, &mut context)).await;
         }
         finish::report(self, &session, answered.as_ref().err().map(|error| &**error), &mut context);
+        // In flight until then: a stop waits for what is still read of a body, and for the answer to arrive.
+        let next = if answered.is_ok() { client.finish().await } else { None };
         drop(context);
-        Ok(if answered.is_ok() { client.finish().await } else { None })
+        Ok(next)
     }
 
     async fn answer(&self, session: &mut Session<'_>, context: &mut Context) -> pingora::Result<()> {

@@ -158,6 +158,11 @@ impl Connection {
         let _ = self.fill().await;
     }
 
+    /// Sends no more, and reads on.
+    pub async fn finish(&mut self) {
+        let _ = self.socket.shutdown().await;
+    }
+
     /// Ends with RST instead of FIN.
     pub fn reset(self) {
         SockRef::from(&self.socket).set_linger(Some(std::time::Duration::ZERO)).expect("SO_LINGER");

@@ -54,6 +54,7 @@ impl Http1 {
     /// # Errors
     /// The client cannot be written to.
     pub async fn write_continue(&mut self) -> pingora::Result<()> {
+        self.continued = true;
         self.out.put_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         self.send(&[], false).await
     }
@@ -64,7 +65,7 @@ impl Http1 {
     /// The client cannot be written to.
     pub async fn write_head(&mut self, answer: ResponseHeader) -> pingora::Result<()> {
         self.framing = BodyFraming::of(&self.head.method, &answer);
-        self.keep_alive &= self.framing != BodyFraming::UntilClose;
+        self.keep_alive &= self.framing != BodyFraming::UntilClose && self.can_pass_over();
         let (date, connection) = (date::get_cached_date(), if self.keep_alive { "keep-alive" } else { "close" });
         self.out.reserve(HEAD_BYTES);
         let mut put = |parts: [&[u8]; 4]| parts.iter().for_each(|part| self.out.put_slice(part));

@@ -28,8 +28,9 @@ const FIELDS: usize = 128;
 const READ_BYTES: usize = 16 * 1024;
 /// How much of the next request is taken in ahead of its turn.
 const AHEAD_BYTES: usize = 16 * 1024;
-/// How much of a body that nobody wanted is read so that another request can follow, and for how long.
-const UNWANTED_BYTES: usize = 1 << 20;
+/// How much of a body that nobody wanted is read, and for how long: another request can follow only then, and a connection closed on a
+/// client that still sends is reset, and the answer lost with it.
+const UNWANTED_BYTES: usize = 64 << 20;
 const UNWANTED: Duration = Duration::from_secs(2);
 
 /// A client's connection during one call.
@@ -41,6 +42,8 @@ pub struct Http1 {
     body: Body,
     /// Whether another request may follow.
     pub(super) keep_alive: bool,
+    /// The client was told to send its body.
+    pub(super) continued: bool,
     gone: bool,
     pub(super) answer: Option<ResponseHeader>,
     pub(super) framing: BodyFraming,
@@ -68,6 +71,7 @@ impl Http1 {
             head,
             body,
             keep_alive,
+            continued: false,
             gone: false,
             answer: None,
             framing: BodyFraming::Length(0),
@@ -105,6 +109,14 @@ impl Http1 {
     /// Whether nothing is left of the body.
     pub fn has_read_all(&self) -> bool {
         self.body.is_finished()
+    }
+
+    /// Whether another request can follow what is left of the body: not where that is too long, nor where the client, who waits for a word
+    /// before it sends it, may never do so.
+    pub(super) fn can_pass_over(&self) -> bool {
+        let long = matches!(self.body, Body::Length(left) if left > UNWANTED_BYTES as u64);
+        let awaits = !self.continued && self.head.headers.contains_key(header::EXPECT);
+        self.body.is_finished() || !(long || awaits)
     }
 
     /// No other request may follow.

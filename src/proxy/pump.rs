@@ -134,7 +134,7 @@ impl Pump {
     }
 
     /// What is left of bytes that pass untouched, without the events at their front in which a quiet reader finds nothing.
-    fn unspared<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+    fn unspared<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         let whole = self.splitter.whole_events(bytes);
         let spared = match self.reader.first_of_interest(bytes.get(..whole).unwrap_or_default()) {
             None => whole,

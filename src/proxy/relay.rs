@@ -1,5 +1,6 @@
 //! From the commit on: the answer goes to the client.
 
+use std::io;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,8 @@ use crate::drain;
 use crate::upstream::head::Head;
 use crate::upstream::pool::{Lease, Pool};
 
-/// How much is gathered into one write. More brings nothing (pingora notes §10).
-const GATHER_BYTES: usize = 16 * 1024;
+/// How much is gathered into one write, where so much has arrived: each write costs as much as copying this.
+const GATHER_BYTES: usize = 64 * 1024;
 /// Content this fresh, or fresh by a tenth of the stall clock, needs no closer look at what follows it.
 const FRESH: Duration = Duration::from_millis(500);
 /// How long a stream that has said its last may stay open. Some providers never close it, and not every client leaves by itself.
@@ -59,6 +60,12 @@ impl RelayClocks {
         }
         let unseen = if pump.is_untouched() { self.fresh() } else { Duration::ZERO };
         self.total.min(pump.seen.content_at.unwrap_or(committed) + self.stall + unseen)
+    }
+
+    /// While content is fresh, what follows it needs no closer look.
+    fn quieten(self, pump: &mut Pump, now: Instant) {
+        let fresh = pump.seen.content_at.is_some_and(|at| now.saturating_duration_since(at) < self.fresh());
+        pump.quiet(fresh);
     }
 
     /// How long content needs no closer look at what follows it: the error this adds to the stall clock.
@@ -140,27 +147,29 @@ pub async fn stream(
     begun?;
     let committed = Instant::now();
     let mut out = std::mem::take(&mut streaming.held);
+    if !streaming.ended && !streaming.pump.is_over() {
+        // What has arrived behind the first content leaves with it.
+        clocks.quieten(&mut streaming.pump, committed);
+        let ready = streaming.lease.connection.ready_body();
+        take_ready(context, &mut streaming, &mut out, ready);
+    }
     loop {
         let over = streaming.ended || streaming.pump.is_over();
         if over {
             streaming.pump.close(client.as_mut(), &mut out);
         }
-        let events = out.split().freeze();
+        // No stream keeps its room while it waits.
+        let events = std::mem::take(&mut out).freeze();
         context.record(&events);
         let piece = framed(events, array.as_mut(), over);
-        if !piece.is_empty() {
-            // The last of it with the end of the body.
-            session.hold(over);
-            let written = reply::write(session, context, piece, false).await;
-            session.hold(false);
-            written?;
-        }
         if over {
-            break;
+            return last(session, context, *streaming, piece, pool).await;
+        }
+        if !piece.is_empty() {
+            reply::write(session, context, piece, false).await?;
         }
         let now = Instant::now();
-        let fresh = streaming.pump.seen.content_at.is_some_and(|at| now.saturating_duration_since(at) < clocks.fresh());
-        streaming.pump.quiet(fresh);
+        clocks.quieten(&mut streaming.pump, now);
         let until = clocks.until_stall(&streaming.pump, committed);
         // Where there is always more to read, nothing else looks at the clock.
         let gathered = if now < until { gather(session, context, &mut streaming, &mut out, until).await } else { Err(Interrupt::Deadline) };
@@ -178,17 +187,29 @@ pub async fn stream(
             }
         }
     }
-    let Streaming { lease, pump, .. } = *streaming;
+}
+
+/// Sends the last of a stream, and its end with that.
+async fn last(
+    session: &mut Session<'_>,
+    context: &mut Context,
+    streaming: Streaming,
+    piece: Bytes,
+    pool: &Pool,
+) -> pingora::Result<(Relayed, Box<Pump>)> {
+    let Streaming { lease, pump, .. } = streaming;
     let relayed = if pump.failure().is_some() { Relayed::Broken } else { Relayed::Whole };
+    let mut unfinished = None;
     if relayed == Relayed::Whole && lease.connection.is_finished() {
         // Before the client knows of the end: its next request shall find the connection.
         pool.give_back(lease);
-        reply::end(session, context).await?;
     } else {
-        reply::end(session, context).await?;
-        if relayed == Relayed::Whole && pump.is_complete() {
-            settle(lease, pool).await;
-        }
+        unfinished = Some(lease);
+    }
+    reply::write(session, context, piece, true).await?;
+    reply::end(session, context).await?;
+    if let Some(lease) = unfinished.filter(|_| relayed == Relayed::Whole && pump.is_complete()) {
+        settle(lease, pool).await;
     }
     Ok((relayed, pump))
 }
@@ -213,7 +234,13 @@ async fn gather(
     until: Instant,
 ) -> Result<(), Interrupt> {
     let mut waiting = Waiting { client: Some(session), waited: &mut context.outcome.waits.upstream };
-    let mut next = unless_cut(pin!(waiting.on(until, pin!(streaming.lease.connection.next_body())))).await?;
+    let next = unless_cut(pin!(waiting.on(until, pin!(streaming.lease.connection.next_body())))).await?;
+    take_ready(context, streaming, out, next);
+    Ok(())
+}
+
+/// Takes what was read, and whatever else has arrived, up to [`GATHER_BYTES`]; and the end, where it is among that.
+fn take_ready(context: &mut Context, streaming: &mut Streaming, out: &mut BytesMut, mut next: io::Result<Option<Bytes>>) {
     let now = Instant::now();
     let mut gathered = 0;
     loop {
@@ -224,21 +251,19 @@ async fn gather(
             }
             Ok(None) if streaming.lease.connection.is_finished() => {
                 streaming.ended = true;
-                streaming.pump.end(now, out);
-                return Ok(());
+                return streaming.pump.end(now, out);
             }
-            Ok(None) => return Ok(()),
+            Ok(None) => return,
             Err(_) => {
                 streaming.ended = true;
-                streaming.pump.break_off(now, out);
                 if let Some(caching) = &mut context.caching {
                     caching.forget();
                 }
-                return Ok(());
+                return streaming.pump.break_off(now, out);
             }
         }
-        if gathered >= GATHER_BYTES || streaming.pump.is_over() {
-            return Ok(());
+        if streaming.pump.is_over() || (gathered >= GATHER_BYTES && !streaming.lease.connection.is_finished()) {
+            return;
         }
         next = streaming.lease.connection.ready_body();
     }

@@ -157,7 +157,7 @@ impl Exchange {
     #[must_use]
     pub fn into_reusable(self) -> Option<Connection> {
         match self.wire {
-            Wire::Http1(connection) if connection.is_reusable() => Some(connection),
+            Wire::Http1(connection) if connection.is_reusable() => Some(connection.resting()),
             Wire::Http1(_) | Wire::Http2(_) => None,
         }
     }

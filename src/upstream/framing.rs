@@ -9,8 +9,10 @@ use super::head::Head;
 
 /// The longest chunk-size or trailer line we accept.
 const LINE_LIMIT_BYTES: usize = 8 * 1024;
+/// The most digits of a chunk's size.
+const SIZE_DIGITS: usize = 15;
 /// Chunks are joined up to this length.
-const JOIN_BYTES: usize = 16 * 1024;
+const JOIN_BYTES: usize = 64 * 1024;
 
 /// What a head says of its body and of the connection.
 #[derive(Debug)]
@@ -128,23 +130,24 @@ fn take_upto(buffer: &mut BytesMut, left: &mut u64) -> Option<Bytes> {
 }
 
 /// Takes all the data that has arrived, as one piece: many providers send an event a chunk, and what is done a piece at a time costs.
-/// Data of one chunk alone is not copied.
+/// Data of one chunk alone stays where it is; that of more is moved together.
 fn take_chunk(chunk: &mut Chunk, buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
     let mut at = 0;
     let first = next_data(chunk, buffer, &mut at)?;
-    if first.is_empty() || first.len() >= JOIN_BYTES || at == buffer.len() {
-        buffer.advance(first.start);
-        let piece = buffer.split_to(first.len()).freeze();
-        return Ok((!piece.is_empty()).then_some(piece));
+    let Range { start, mut end } = first;
+    while end > start && end - start < JOIN_BYTES {
+        let next = next_data(chunk, buffer, &mut at)?;
+        if next.is_empty() {
+            break;
+        }
+        let length = next.len();
+        buffer.copy_within(next, end);
+        end += length;
     }
-    let mut joined = BytesMut::with_capacity(buffer.len() - first.start);
-    let mut next = first;
-    while !next.is_empty() {
-        joined.extend_from_slice(buffer.get(next).unwrap_or_default());
-        next = if joined.len() < JOIN_BYTES { next_data(chunk, buffer, &mut at)? } else { 0..0 };
-    }
-    buffer.advance(at);
-    Ok((!joined.is_empty()).then(|| joined.freeze()))
+    buffer.advance(start);
+    let piece = buffer.split_to(end - start).freeze();
+    buffer.advance(at - end);
+    Ok((!piece.is_empty()).then_some(piece))
 }
 
 /// Reads from `at` up to the end of the next data, which is where it stands; empty if more must arrive, or at the end.
@@ -162,10 +165,20 @@ fn next_data(chunk: &mut Chunk, bytes: &[u8], at: &mut usize) -> io::Result<Rang
                 *at = data.end;
                 return Ok(data);
             }
-            Chunk::Size => match take_line(rest, at)? {
-                Some(line) => *chunk = after_size(chunk_size(line)?),
-                None => return Ok(*at..*at),
+            Chunk::Size => match plain_size(rest) {
+                Some((size, length)) => {
+                    *at += length;
+                    *chunk = after_size(size);
+                }
+                None => match take_line(rest, at)? {
+                    Some(line) => *chunk = after_size(chunk_size(line)?),
+                    None => return Ok(*at..*at),
+                },
             },
+            Chunk::DataEnd if rest.starts_with(b"\r\n") => {
+                *at += 2;
+                *chunk = Chunk::Size;
+            }
             Chunk::DataEnd => match take_line(rest, at)? {
                 Some([]) => *chunk = Chunk::Size,
                 Some(_) => return Err(invalid("a chunk is longer than its size")),
@@ -197,10 +210,23 @@ fn take_line<'b>(bytes: &'b [u8], at: &mut usize) -> io::Result<Option<&'b [u8]>
     }
 }
 
+/// The size at the front where nothing but digits and CRLF says it, as nearly always, and the length of that line. `None` for any other
+/// line, and for one that has not all arrived: [`chunk_size`] judges those.
+fn plain_size(bytes: &[u8]) -> Option<(u64, usize)> {
+    let mut size = 0;
+    for (at, byte) in bytes.iter().take(SIZE_DIGITS + 1).enumerate() {
+        if *byte == b'\r' {
+            return (at > 0 && bytes.get(at + 1) == Some(&b'\n')).then_some((size, at + 2));
+        }
+        size = size << 4 | u64::from(char::from(*byte).to_digit(16)?);
+    }
+    None
+}
+
 fn chunk_size(line: &[u8]) -> io::Result<u64> {
     let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     let text = std::str::from_utf8(digits).unwrap_or_default();
-    if digits.is_empty() || digits.len() > 15 || !digits.iter().all(u8::is_ascii_hexdigit) {
+    if digits.is_empty() || digits.len() > SIZE_DIGITS || !digits.iter().all(u8::is_ascii_hexdigit) {
         return Err(invalid("not a chunk size"));
     }
     u64::from_str_radix(text, 16).map_err(|_| invalid("not a chunk size"))

@@ -186,7 +186,7 @@ pub trait StreamReader: Send + Sync {
 
     /// Where in the bytes of whole events the first thing of interest stands, for a reader that is quiet; `None` if they hold none, so
     /// that they need not be split. May err towards interest: by default all is of it.
-    fn first_of_interest(&self, events: &[u8]) -> Option<usize> {
+    fn first_of_interest(&mut self, events: &[u8]) -> Option<usize> {
         let _ = events;
         Some(0)
     }

@@ -117,6 +117,24 @@ fn a_quiet_reader_still_sees_how_it_ends() {
 }
 
 #[test]
+fn a_quiet_reader_sees_the_same_end_wherever_the_stream_is_cut() {
+    let said = ["a", r#"b \"finish_reason\":\"stop\""#, r"\\", "café", "data: [DONE]", "", r"\n\n"];
+    let words: Vec<String> = said.iter().cycle().take(20).map(|said| delta(&format!(r#"{{"content":"{said}"}}"#))).collect();
+    let finish = delta(r#"{"content":"z"}"#).replace("null", "\"stop\"");
+    let usage = r#"{"id":"c","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
+    let ends: [&[&str]; 4] =
+        [&[&finish, usage, "[DONE]"], &[&finish, &words[0]], &[r#"{"error":{"code":429,"message":"slow down"}}"#], &[]];
+    for end in ends {
+        let body = events(&words.iter().map(String::as_str).chain(end.iter().copied()).collect::<Vec<_>>());
+        let of_end = |seen: Seen| (seen.finish, seen.usage, seen.failed, seen.done, seen.complete);
+        let whole = of_end(read(&body, usize::MAX, false));
+        for cut in 1..=body.len() {
+            assert_eq!(of_end(read(&body, cut, true)), whole, "{end:?} cut every {cut} bytes");
+        }
+    }
+}
+
+#[test]
 fn calls_are_told_apart_whatever_the_server_numbers() {
     let tool = |piece: &str| delta(&format!(r#"{{"tool_calls":[{piece}]}}"#));
     let names = |pieces: &[&str]| {

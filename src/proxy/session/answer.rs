@@ -56,7 +56,7 @@ impl Http1 {
     pub async fn write_continue(&mut self) -> pingora::Result<()> {
         self.continued = true;
         self.out.put_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-        self.send(&[], false).await
+        self.send(&[], &[]).await
     }
 
     /// Writes the head of the answer. Where a body of known length follows, with that.
@@ -79,16 +79,16 @@ impl Http1 {
         if self.hold || matches!(self.framing, BodyFraming::Length(1..)) {
             return Ok(());
         }
-        self.send(&[], false).await
+        self.send(&[], &[]).await
     }
 
-    /// Writes a piece of the body, and waits until the socket has taken it.
+    /// Writes a piece of the body, and the end of a body in chunks with the last one; waits until the socket has taken it.
     ///
     /// # Errors
     /// The client cannot be written to; or it is more than was announced.
-    pub async fn write_body(&mut self, piece: &[u8]) -> pingora::Result<()> {
+    pub async fn write_body(&mut self, piece: &[u8], last: bool) -> pingora::Result<()> {
         if piece.is_empty() {
-            return Ok(());
+            return if last { self.end_body().await } else { Ok(()) };
         }
         match &mut self.framing {
             BodyFraming::Length(left) => match left.checked_sub(piece.len() as u64) {
@@ -99,12 +99,19 @@ impl Http1 {
             BodyFraming::Chunked => drop(write!((&mut self.out).writer(), "{:x}\r\n", piece.len())),
             BodyFraming::UntilClose => {}
         }
-        let chunked = self.framing == BodyFraming::Chunked;
+        let tail: &[u8] = match self.framing {
+            BodyFraming::Chunked if last => {
+                self.framing = BodyFraming::Length(0);
+                b"\r\n0\r\n\r\n"
+            }
+            BodyFraming::Chunked => b"\r\n",
+            BodyFraming::Length(_) | BodyFraming::UntilClose => b"",
+        };
         if self.hold && piece.len() <= HOLD_BYTES {
             self.out.put_slice(piece);
-            self.out.put_slice(if chunked { b"\r\n" } else { b"" });
+            self.out.put_slice(tail);
         } else {
-            self.send(piece, chunked).await?;
+            self.send(piece, tail).await?;
         }
         self.body_bytes_sent += piece.len() as u64;
         Ok(())
@@ -121,12 +128,12 @@ impl Http1 {
             BodyFraming::Length(_) | BodyFraming::UntilClose => self.keep_alive = false,
         }
         self.framing = BodyFraming::Length(0);
-        if self.out.is_empty() { Ok(()) } else { self.send(&[], false).await }
+        if self.out.is_empty() { Ok(()) } else { self.send(&[], &[]).await }
     }
 
-    /// Writes what is held, then a piece, then the end of its chunk.
-    async fn send(&mut self, piece: &[u8], chunked: bool) -> pingora::Result<()> {
-        let mut writing = pin!(self.write_all(piece, if chunked { b"\r\n" } else { b"" }));
+    /// Writes what is held, then a piece, then the end of its chunk or of all.
+    async fn send(&mut self, piece: &[u8], tail: &[u8]) -> pingora::Result<()> {
+        let mut writing = pin!(self.write_all(piece, tail));
         // A clock is only set where the client does not take it at once.
         let at_once = std::future::poll_fn(|cx| match writing.as_mut().poll(cx) {
             Poll::Ready(written) => Poll::Ready(Some(written)),

@@ -163,14 +163,14 @@ impl Session<'_> {
         }
     }
 
-    /// Writes a piece of the answer's body, and waits until the client's socket has taken it.
+    /// Writes a piece of the answer's body, and its end with the last one; waits until the client's socket has taken it.
     ///
     /// # Errors
     /// The client cannot be written to.
     pub async fn write_body(&mut self, piece: Bytes, last: bool) -> pingora::Result<()> {
         match self {
             Self::Driven(session) => session.as_downstream_mut().write_response_body(piece, last).await,
-            Self::Served(client) => client.write_body(&piece).await,
+            Self::Served(client) => client.write_body(&piece, last).await,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Chat completion chunks, read from an upstream and written to a client.
 
+mod alike;
 mod calls;
 mod read;
 mod write;

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::super::error::fault_within;
 use super::super::reply::restore;
 use super::super::wire::{self, Choice, Completion, Piece, Said};
+use super::alike::Alike;
 use super::calls::Calls;
 use crate::chat::{CHOICES_MAX, StreamEvent, StreamReader};
 use crate::dialect::Names;
@@ -37,6 +38,8 @@ pub(in crate::dialect::openai) struct Reader {
     names: Names,
     /// Each choice seen, and whether it ended.
     choices: Vec<(u32, bool)>,
+    /// An event that a quiet reader passed over.
+    alike: Alike,
 }
 
 impl StreamReader for Reader {
@@ -59,8 +62,24 @@ impl StreamReader for Reader {
         self.quiet = quiet;
     }
 
-    fn first_of_interest(&self, events: &[u8]) -> Option<usize> {
-        if self.quiet { glance(events) } else { Some(0) }
+    fn first_of_interest(&mut self, events: &[u8]) -> Option<usize> {
+        if !self.quiet {
+            return Some(0);
+        }
+        let mut at = 0;
+        loop {
+            let rest = events.get(at..).unwrap_or_default();
+            let known = self.alike.length(rest);
+            let unknown = rest.get(known..).unwrap_or_default();
+            if unknown.is_empty() {
+                return None;
+            }
+            at += known;
+            match self.alike.learn(unknown, |event| glance(event).is_none()) {
+                Some(length) => at += length,
+                None => return glance(unknown).map(|found| at + found),
+            }
+        }
     }
 
     /// Not all servers send `[DONE]`: a finish reason for each choice seen is an end too.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::proxy::session::Session;
 use heliostat_filters::dialect::{Dialect, Gemini};
 use http::{HeaderMap, HeaderName, header};
 use pingora::http::RequestHeader;
@@ -12,6 +11,7 @@ use super::problem::Problem;
 use super::redact;
 use crate::config::{Limits, Snapshot};
 use crate::listen::head;
+use crate::proxy::session::Session;
 use crate::telemetry::event::Labels;
 
 /// Headers a client may carry its key in, with the scheme before it.

@@ -5,7 +5,6 @@ use std::io;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use crate::proxy::session::Session;
 use bytes::{Bytes, BytesMut};
 use heliostat_filters::fault::{Fault, FaultKind};
 use heliostat_filters::json::Pieces as Body;
@@ -16,6 +15,7 @@ use super::content::Excerpt;
 use super::pump::{self, Pump};
 use super::waits::counted;
 use crate::config::{Candidate, Credential, SlowStream, Timeouts};
+use crate::proxy::session::Session;
 use crate::telemetry::event::AttemptTimes;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::connection::{Pieces, Sent};

@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use crate::proxy::session::{Read, Session};
 use bytes::{Bytes, BytesMut};
 use http::{Version, header};
 use tokio::time::Instant;
@@ -12,6 +11,7 @@ use super::problem::Problem;
 use super::waits::counted;
 use crate::config::Limits;
 use crate::memory::Reservation;
+use crate::proxy::session::{Read, Session};
 
 /// How long a client may pause while it sends its body.
 const PAUSE: Duration = Duration::from_secs(30);

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::proxy::session::Session;
 use heliostat_filters::chat::{FinishReason, Glance, Reply, ReplyContext};
 use heliostat_filters::dialect::{Client, Kind, Names, Written};
 use heliostat_filters::embeddings::Wanted;
@@ -19,6 +18,7 @@ use super::pump::MODEL_CHARACTERS;
 use super::relay::{self, RelayClocks, Relayed};
 use super::{attributes, redact};
 use crate::config::Candidate;
+use crate::proxy::session::Session;
 use crate::upstream::pool::Pool;
 
 /// How a candidate's answers are read and written.

@@ -1,6 +1,5 @@
 //! What the client is told when nothing is left to try.
 
-use crate::proxy::session::Session;
 use heliostat_filters::dialect::Kind;
 use heliostat_filters::fault::FaultKind;
 
@@ -10,6 +9,7 @@ use super::failover::Exhausted;
 use super::problem::Problem;
 use super::{body, headers, redact, reply};
 use crate::fetch::Fault;
+use crate::proxy::session::Session;
 use crate::upstream::verdict::{Outcome, Scope, Skip, conclude};
 
 /// How much of a provider's words, and of a name in them, the client gets to read, in characters.

@@ -12,7 +12,6 @@ mod wait;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::proxy::session::Session;
 use heliostat_filters::refusal::{Refusal, RefusalScope};
 
 pub use self::clocks::clocks;
@@ -29,6 +28,7 @@ use super::context::{Call, Context};
 use super::prepare::{Prepared, Translator};
 use crate::config::{Candidate, Credential, Secret};
 use crate::live::Live;
+use crate::proxy::session::Session;
 use crate::telemetry::event::AttemptTimes;
 use crate::upstream::breaker::Trial;
 use crate::upstream::health::Probe;

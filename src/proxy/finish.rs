@@ -2,11 +2,10 @@
 
 use std::time::{Instant, SystemTime};
 
-use crate::proxy::session::Session;
-
 use super::Gateway;
 use super::context::Context;
 use super::{attributes, propagate, redact};
+use crate::proxy::session::Session;
 use crate::telemetry::event::{self, RequestRecord};
 
 /// The status of a request whose client left before one was sent (nginx's convention).

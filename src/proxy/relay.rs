@@ -4,7 +4,6 @@ use std::io;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use crate::proxy::session::Session;
 use bytes::{Bytes, BytesMut};
 use heliostat_filters::chat::StreamWriter;
 use heliostat_filters::dialect::openai::Tail;
@@ -16,6 +15,7 @@ use super::context::Context;
 use super::pump::{self, Pump};
 use super::{headers, reply};
 use crate::drain;
+use crate::proxy::session::Session;
 use crate::upstream::head::Head;
 use crate::upstream::pool::{Lease, Pool};
 

@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 
-use crate::proxy::session::Session;
 use bytes::Bytes;
 use heliostat_filters::dialect::{Client, Model};
 use heliostat_filters::loss::{Loss, LossKind};
@@ -14,6 +13,7 @@ use super::plan;
 use super::problem::Problem;
 use super::waits::counted;
 use crate::config::Resolution;
+use crate::proxy::session::Session;
 
 /// Answers with a problem in the client's dialect.
 ///

@@ -54,9 +54,10 @@ impl Gateway {
             Box::pin(native::failed(self, &mut session, error, &mut context)).await;
         }
         finish::report(self, &session, answered.as_ref().err().map(|error| &**error), &mut context);
-        // In flight until then: a stop waits for what is still read of a body, and for the answer to arrive.
+        drop(context.body_memory);
         let next = if answered.is_ok() { client.finish().await } else { None };
-        drop(context);
+        // A stop waits for what is still read of a body, and for the answer to arrive.
+        drop(context.in_flight);
         Ok(next)
     }
 

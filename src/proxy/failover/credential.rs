@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use crate::proxy::session::Session;
 use heliostat_filters::fault::FaultKind;
 
 use super::record::Mark;
@@ -10,6 +9,7 @@ use super::{Chosen, End, Failover, Next, Tried, Visit};
 use crate::config::{Candidate, Credential};
 use crate::proxy::attempt::{self, Ended, Failure, Interrupt, Waiting};
 use crate::proxy::context::Context;
+use crate::proxy::session::Session;
 use crate::telemetry::event::{AttemptTimes, StageKind};
 use crate::upstream::select::{Ask, Pick};
 use crate::upstream::verdict::{Outcome, Skip};

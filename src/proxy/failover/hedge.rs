@@ -6,8 +6,6 @@
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 
-use crate::proxy::session::Session;
-
 use super::learn::Lesson;
 use super::once::{Ran, Settled, Target};
 use super::record::Mark;
@@ -18,6 +16,7 @@ use crate::proxy::attempt::{Ended, Interrupt, Waiting};
 use crate::proxy::commit;
 use crate::proxy::context::Context;
 use crate::proxy::prepare::Prepared;
+use crate::proxy::session::Session;
 use crate::telemetry::event::AttemptTimes;
 use crate::upstream::select::Ask;
 use crate::upstream::verdict::{Outcome, Skip};

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use crate::proxy::session::Session;
-
 use super::learn::Lesson;
 use super::record::Mark;
 use super::{Chosen, End, Failover, Tried, clocks};
@@ -14,6 +12,7 @@ use crate::proxy::outgoing::Outgoing;
 use crate::proxy::prepare::Prepared;
 use crate::proxy::propagate::Carried;
 use crate::proxy::pump::Pump;
+use crate::proxy::session::Session;
 use crate::proxy::{commit, drill};
 use crate::telemetry::StreamOpen;
 use crate::telemetry::event::AttemptTimes;

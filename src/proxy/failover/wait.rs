@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::proxy::session::Session;
-
 use super::{End, Failover, Next};
 use crate::config::Candidate;
 use crate::proxy::attempt::{Interrupt, Waiting};
 use crate::proxy::context::Context;
+use crate::proxy::session::Session;
 use crate::telemetry::event::StageKind;
 use crate::upstream::limit::Permit;
 use crate::upstream::verdict::Skip;

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::proxy::session::Session;
 use bytes::{Bytes, BytesMut};
 use heliostat_filters::dialect::openai::Tail;
 use heliostat_filters::json::Pieces;
@@ -18,6 +17,7 @@ use crate::proxy::context::Context;
 use crate::proxy::problem::Problem;
 use crate::proxy::propagate::Carried;
 use crate::proxy::relay::{RelayClocks, Rest};
+use crate::proxy::session::Session;
 use crate::proxy::{Gateway, attributes, drill, headers as own, redact, relay, reply};
 use crate::telemetry::event::StageKind;
 use crate::upstream::head::Head;

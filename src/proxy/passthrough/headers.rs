@@ -1,6 +1,5 @@
 //! Headers of raw requests and their answers.
 
-use crate::proxy::session::Session;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::ResponseHeader;
 
@@ -9,6 +8,7 @@ use crate::proxy::context::Context;
 use crate::proxy::headers as own;
 use crate::proxy::outgoing::{credential_header, field};
 use crate::proxy::propagate::Carried;
+use crate::proxy::session::Session;
 use crate::upstream::head::Head;
 
 /// Client headers that go upstream. A name that ends in `-` stands for all that begin so.

@@ -16,7 +16,6 @@ mod vectors;
 
 use std::time::Instant;
 
-use crate::proxy::session::Session;
 use bytes::Bytes;
 use heliostat_filters::json::{Document, ScanError, ScanLimits, Shape};
 use http::{HeaderMap, header};
@@ -32,6 +31,7 @@ use super::waits::counted;
 use super::{Gateway, attributes, body, plan, reply};
 use crate::config::{Candidate, Limits};
 use crate::live::Live;
+use crate::proxy::session::Session;
 use crate::telemetry::event::StageKind;
 use crate::upstream::limit::{Full, Gate, Permit};
 

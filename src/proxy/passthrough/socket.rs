@@ -3,13 +3,13 @@
 //! Not Pingora's native loop: where the provider agrees at once, that one may take the end of the request's (empty) body for the end
 //! of the socket, and it cannot bound the handshake without bounding the silences after it.
 
-use crate::proxy::session::Session;
 use bytes::Bytes;
 
 use super::headers;
 use crate::drain;
 use crate::proxy::context::Context;
 use crate::proxy::headers as own;
+use crate::proxy::session::Session;
 use crate::proxy::waits::counted;
 use crate::upstream::head::Head;
 use crate::upstream::pool::Lease;

@@ -30,9 +30,14 @@ impl<'a> Vector<'a> {
             |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b',' | b' ' | b'\t' | b'\r' | b'\n');
         match inner {
             Some(inner) if inner.bytes().all(in_number) => Self::Floats(text),
-            _ => Literal::raw(text).map_or(Self::Other, Self::Base64),
+            _ => Literal::raw(text).filter(is_base64).map_or(Self::Other, Self::Base64),
         }
     }
+}
+
+/// Whether a string holds nothing but letters of base64, some of them escaped perhaps.
+fn is_base64(string: &Literal<'_>) -> bool {
+    string.text().bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
 }
 
 /// Base64 of the numbers of a JSON array, each rounded to the nearest 32-bit float. `None` if it holds anything else, or a number
@@ -103,7 +108,8 @@ mod tests {
     fn kinds_of_values() {
         assert_eq!(Vector::of_json("[0.10, -1e-05]"), Vector::Floats("[0.10, -1e-05]"));
         assert!(matches!(Vector::of_json("\"AACAPw==\""), Vector::Base64(_)));
-        for other in ["[null]", "[[1]]", "{}", "7", "[true]"] {
+        assert!(matches!(Vector::of_json(r#""AAC\/Pw\u003d\u003d""#), Vector::Base64(_)));
+        for other in ["[null]", "[[1]]", "{}", "7", "[true]", r#""AA\ud83dA=""#, "\"not base64\"", r#""AA\"A""#] {
             assert_eq!(Vector::of_json(other), Vector::Other, "{other}");
         }
     }

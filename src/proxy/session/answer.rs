@@ -16,8 +16,6 @@ use crate::proxy::CLIENT_WRITE;
 
 /// Room for a head.
 const HEAD_BYTES: usize = 1024;
-/// A piece up to this length is copied where it is held.
-const HOLD_BYTES: usize = 64 * 1024;
 
 /// Where the body of an answer ends (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +42,7 @@ impl BodyFraming {
 }
 
 impl Http1 {
-    /// Holds what is written, or lets it go with what is written next.
+    /// Holds the head that is written, to leave with what is written next.
     pub fn hold(&mut self, hold: bool) {
         self.hold = hold;
     }
@@ -107,12 +105,7 @@ impl Http1 {
             BodyFraming::Chunked => b"\r\n",
             BodyFraming::Length(_) | BodyFraming::UntilClose => b"",
         };
-        if self.hold && piece.len() <= HOLD_BYTES {
-            self.out.put_slice(piece);
-            self.out.put_slice(tail);
-        } else {
-            self.send(piece, tail).await?;
-        }
+        self.send(piece, tail).await?;
         self.body_bytes_sent += piece.len() as u64;
         Ok(())
     }

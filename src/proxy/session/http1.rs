@@ -1,8 +1,8 @@
 //! A client's HTTP/1 connection during one call: its head, its body, and whether it is still there. [`super::answer`] writes.
 //!
 //! Our own codec and not Pingora's server session, for calls only and with a head that has arrived whole and is sound: a body of
-//! announced length is read straight into its place, where that session copies each byte twice on its way (measured: a third of the CPU
-//! time of an image), and nothing is kept that only an upgrade, a retry or a cache would need. What is unusual is Pingora's.
+//! announced length is read straight into its place, where that session copies each byte twice on its way (measured: a quarter of the
+//! CPU time of an image), and nothing is kept that only an upgrade, a retry or a cache would need. What is unusual is Pingora's.
 
 use std::mem::MaybeUninit;
 use std::net::IpAddr;

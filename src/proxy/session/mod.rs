@@ -144,8 +144,7 @@ impl Session<'_> {
         }
     }
 
-    /// Holds what is written, or lets it go again together with what is written next. For two writes of which the second follows at
-    /// once.
+    /// Holds the head that is written, to leave together with what is written next. For a body that follows at once.
     pub fn hold(&mut self, hold: bool) {
         if let Self::Served(client) = self {
             client.hold(hold);

@@ -12,6 +12,7 @@ use heliostat_filters::loss::Loss;
 use heliostat_filters::usage::Usage;
 
 use super::content::Excerpt;
+use super::gathered::Gathered;
 use super::pump::{self, Pump};
 use super::waits::counted;
 use crate::config::{Candidate, Credential, SlowStream, Timeouts};
@@ -136,7 +137,7 @@ pub struct Streaming {
     /// What reads it.
     pub pump: Box<Pump>,
     /// What the client gets first.
-    pub held: BytesMut,
+    pub held: Gathered,
     /// The body has ended already.
     pub ended: bool,
 }
@@ -288,7 +289,7 @@ impl Attempt<'_> {
     }
 
     async fn hold_stream(&self, head: Head, mut lease: Lease, mut pump: Box<Pump>, waiting: &mut Waiting<'_, '_>) -> Result<Ready, Ended> {
-        let mut held = BytesMut::new();
+        let mut held = Gathered::default();
         let mut ended = false;
         let mut began = None;
         pump.counts = self.clocks.slow_stream.is_some();
@@ -391,13 +392,21 @@ impl Waiting<'_, '_> {
     /// # Errors
     /// [`Interrupt`].
     pub async fn on<T>(&mut self, deadline: Instant, upstream: impl Future<Output = T>) -> Result<T, Interrupt> {
+        self.unless(tokio::time::sleep_until(deadline.into()), upstream).await
+    }
+
+    /// [`Waiting::on`], with a clock of the caller's.
+    ///
+    /// # Errors
+    /// [`Interrupt`].
+    pub async fn unless<T>(&mut self, late: impl Future<Output = ()>, upstream: impl Future<Output = T>) -> Result<T, Interrupt> {
         let Self { client, waited } = self;
         let either = async {
             tokio::select! {
                 biased;
                 value = upstream => Ok(value),
                 () = left(client) => Err(Interrupt::ClientGone),
-                () = tokio::time::sleep_until(deadline.into()) => Err(Interrupt::Deadline),
+                () = late => Err(Interrupt::Deadline),
             }
         };
         counted(waited, pin!(either)).await

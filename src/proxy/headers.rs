@@ -171,11 +171,10 @@ fn list(items: impl Iterator<Item = String>) -> String {
 
 /// What is not visible is shown as `?`.
 fn insert(fields: &mut HeaderMap, name: &'static HeaderName, value: &str) {
-    let is_visible = |letter: char| (' '..='~').contains(&letter);
-    let value = if value.chars().all(is_visible) {
+    let value = if value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         HeaderValue::from_str(value)
     } else {
-        HeaderValue::try_from(value.chars().map(|letter| if is_visible(letter) { letter } else { '?' }).collect::<String>())
+        HeaderValue::try_from(value.chars().map(|letter| if (' '..='~').contains(&letter) { letter } else { '?' }).collect::<String>())
     };
     // Visible text is always a value.
     if let Ok(value) = value {

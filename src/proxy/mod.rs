@@ -4,6 +4,7 @@
 //! for no endpoint of the gateway's own but for a provider's.
 
 pub(crate) mod accept;
+mod alarm;
 mod attempt;
 mod attributes;
 mod body;
@@ -17,6 +18,7 @@ mod exhausted;
 pub mod explain;
 mod failover;
 mod finish;
+mod gathered;
 mod headers;
 mod images;
 mod operation;

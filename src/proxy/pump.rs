@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use heliostat_filters::chat::{FinishReason, StreamEvent, StreamReader, StreamWriter};
 use heliostat_filters::fault::{Fault, FaultKind};
 use heliostat_filters::loss::Loss;
@@ -10,6 +10,7 @@ use heliostat_filters::sse::{SplitError, Splitter};
 use heliostat_filters::usage::Usage;
 
 use super::content::Excerpt;
+use super::gathered::Gathered;
 use super::redact;
 use crate::config::Secret;
 
@@ -91,11 +92,11 @@ impl Pump {
     }
 
     /// Takes what arrived, appends what goes to the client.
-    pub fn feed(&mut self, chunk: &Bytes, now: Instant, out: &mut BytesMut) {
+    pub fn feed(&mut self, chunk: &Bytes, now: Instant, out: &mut Gathered) {
         self.seen.chunks += 1;
         let untouched = self.writer.is_none();
         if untouched {
-            out.extend_from_slice(chunk);
+            out.push(chunk);
         }
         let (mut text, mut looked, mut rest) = (Vec::new(), false, &chunk[..]);
         loop {
@@ -130,7 +131,7 @@ impl Pump {
                 looked = false;
             }
         }
-        out.extend_from_slice(&text);
+        out.write(&text);
     }
 
     /// What is left of bytes that pass untouched, without the events at their front in which a quiet reader finds nothing.
@@ -151,17 +152,17 @@ impl Pump {
     }
 
     /// The body ended. Notes a truncation as a failure.
-    pub fn end(&mut self, now: Instant, out: &mut BytesMut) {
+    pub fn end(&mut self, now: Instant, out: &mut Gathered) {
         self.cut = self.splitter.is_within_event();
         self.finish(now, out, true);
     }
 
     /// The connection broke. An event that had begun is not read: it lacks more than its blank line.
-    pub fn break_off(&mut self, now: Instant, out: &mut BytesMut) {
+    pub fn break_off(&mut self, now: Instant, out: &mut Gathered) {
         self.finish(now, out, false);
     }
 
-    fn finish(&mut self, now: Instant, out: &mut BytesMut, whole: bool) {
+    fn finish(&mut self, now: Instant, out: &mut Gathered, whole: bool) {
         let Self { splitter, reader, writer, seen, secret, .. } = self;
         seen.chunks += 1;
         let mut text = Vec::new();
@@ -173,7 +174,7 @@ impl Pump {
         };
         let split = if whole { splitter.end(&mut |event| reader.read(event, &mut take)) } else { Ok(()) };
         reader.end(&mut take);
-        out.extend_from_slice(&text);
+        out.write(&text);
         if let Err(error) = split {
             self.fail(unreadable(error));
         }
@@ -220,7 +221,7 @@ impl Pump {
 
     /// Writes the end of the stream: `[DONE]` after a whole one, an error event after a broken one. `client` writes it where the
     /// upstream's bytes passed untouched; what the upstream itself said of its failure has then been passed on already.
-    pub fn close(&mut self, client: &mut dyn StreamWriter, out: &mut BytesMut) {
+    pub fn close(&mut self, client: &mut dyn StreamWriter, out: &mut Gathered) {
         let failure = self.failure().cloned();
         let mut text = Vec::new();
         match (&mut self.writer, failure) {
@@ -235,7 +236,7 @@ impl Pump {
             }
             (None, _) => {}
         }
-        out.extend_from_slice(&text);
+        out.write(&text);
     }
 }
 

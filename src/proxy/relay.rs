@@ -4,14 +4,16 @@ use std::io;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use heliostat_filters::chat::StreamWriter;
 use heliostat_filters::dialect::openai::Tail;
 use heliostat_filters::sse::Array;
 use http::Version;
 
+use super::alarm::Alarm;
 use super::attempt::{Interrupt, Streaming, Waiting, Whole};
 use super::context::Context;
+use super::gathered::Gathered;
 use super::pump::{self, Pump};
 use super::{headers, reply};
 use crate::drain;
@@ -62,7 +64,7 @@ impl RelayClocks {
         self.total.min(pump.seen.content_at.unwrap_or(committed) + self.stall + unseen)
     }
 
-    /// While content is fresh, what follows it needs no closer look.
+    /// While content is fresh, what arrives behind it now needs no closer look.
     fn quieten(self, pump: &mut Pump, now: Instant) {
         let fresh = pump.seen.content_at.is_some_and(|at| now.saturating_duration_since(at) < self.fresh());
         pump.quiet(fresh);
@@ -146,20 +148,21 @@ pub async fn stream(
     session.hold(false);
     begun?;
     let committed = Instant::now();
+    let mut now = committed;
     let mut out = std::mem::take(&mut streaming.held);
     if !streaming.ended && !streaming.pump.is_over() {
         // What has arrived behind the first content leaves with it.
-        clocks.quieten(&mut streaming.pump, committed);
+        clocks.quieten(&mut streaming.pump, now);
         let ready = streaming.lease.connection.ready_body();
-        take_ready(context, &mut streaming, &mut out, ready);
+        take_ready(context, &mut streaming, &mut out, ready, now);
     }
+    let mut alarm = Alarm::at(clocks.until_stall(&streaming.pump, committed));
     loop {
         let over = streaming.ended || streaming.pump.is_over();
         if over {
             streaming.pump.close(client.as_mut(), &mut out);
         }
-        // No stream keeps its room while it waits.
-        let events = std::mem::take(&mut out).freeze();
+        let events = out.take();
         context.record(&events);
         let piece = framed(events, array.as_mut(), over);
         if over {
@@ -168,13 +171,16 @@ pub async fn stream(
         if !piece.is_empty() {
             reply::write(session, context, piece, false).await?;
         }
-        let now = Instant::now();
-        clocks.quieten(&mut streaming.pump, now);
         let until = clocks.until_stall(&streaming.pump, committed);
         // Where there is always more to read, nothing else looks at the clock.
-        let gathered = if now < until { gather(session, context, &mut streaming, &mut out, until).await } else { Err(Interrupt::Deadline) };
-        match gathered {
-            Ok(()) => {}
+        let late = alarm.rings(until);
+        let next = if now < until { next(session, context, &mut streaming, late).await } else { Err(Interrupt::Deadline) };
+        match next {
+            Ok(next) => {
+                now = Instant::now();
+                clocks.quieten(&mut streaming.pump, now);
+                take_ready(context, &mut streaming, &mut out, next, now);
+            }
             Err(Interrupt::ClientGone) => return Ok((Relayed::ClientGone, streaming.pump)),
             Err(Interrupt::Deadline) if streaming.pump.has_said_all() => streaming.ended = true,
             Err(interrupt) => {
@@ -225,23 +231,19 @@ fn framed(events: Bytes, array: Option<&mut Array>, over: bool) -> Bytes {
     text.into()
 }
 
-/// Waits for the next bytes of a stream, then takes whatever else has already arrived.
-async fn gather(
+/// Waits for the next bytes of a stream, until it is `late`.
+async fn next(
     session: &mut Session<'_>,
     context: &mut Context,
     streaming: &mut Streaming,
-    out: &mut BytesMut,
-    until: Instant,
-) -> Result<(), Interrupt> {
+    late: impl Future<Output = ()>,
+) -> Result<io::Result<Option<Bytes>>, Interrupt> {
     let mut waiting = Waiting { client: Some(session), waited: &mut context.outcome.waits.upstream };
-    let next = unless_cut(pin!(waiting.on(until, pin!(streaming.lease.connection.next_body())))).await?;
-    take_ready(context, streaming, out, next);
-    Ok(())
+    unless_cut(pin!(waiting.unless(late, pin!(streaming.lease.connection.next_body())))).await
 }
 
 /// Takes what was read, and whatever else has arrived, up to [`GATHER_BYTES`]; and the end, where it is among that.
-fn take_ready(context: &mut Context, streaming: &mut Streaming, out: &mut BytesMut, mut next: io::Result<Option<Bytes>>) {
-    let now = Instant::now();
+fn take_ready(context: &mut Context, streaming: &mut Streaming, out: &mut Gathered, mut next: io::Result<Option<Bytes>>, now: Instant) {
     let mut gathered = 0;
     loop {
         match next {

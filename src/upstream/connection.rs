@@ -176,7 +176,9 @@ impl Connection {
     /// # Errors
     /// As [`Connection::next_body`].
     pub fn ready_body(&mut self) -> io::Result<Option<Bytes>> {
-        if let Some(piece) = self.body.take(&mut self.buffer)? {
+        if !self.buffer.is_empty()
+            && let Some(piece) = self.body.take(&mut self.buffer)?
+        {
             return Ok(Some(piece));
         }
         if self.body.is_finished() {

@@ -157,7 +157,7 @@ fn next_data(chunk: &mut Chunk, bytes: &[u8], at: &mut usize) -> io::Result<Rang
         match chunk {
             Chunk::End => return Ok(*at..*at),
             Chunk::Data(0) => *chunk = Chunk::DataEnd,
-            Chunk::Data(_) if rest.is_empty() => return Ok(*at..*at),
+            _ if rest.is_empty() => return Ok(*at..*at),
             Chunk::Data(left) => {
                 let count = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                 *left -= count as u64;

@@ -4,12 +4,12 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 /// Most header fields we accept of a provider.
 const FIELDS: usize = 128;
 
-/// Status and header fields, as slices of what was received.
+/// Status and header fields, as they were received.
 #[derive(Debug, Clone)]
 pub struct Head {
     /// The status code.
@@ -40,7 +40,10 @@ impl Head {
         let status = response.code.unwrap_or_default();
         let http_1_1 = response.version == Some(1);
         let fields = response.headers.iter().map(|field| (range(field.name.as_bytes()), range(field.value))).collect();
-        Ok(Some(Self { status, http_1_1, received: buffer.split_to(length).freeze(), fields }))
+        // A copy: a head lives as long as its answer, and would keep all the room it was read into.
+        let received = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
+        buffer.advance(length);
+        Ok(Some(Self { status, http_1_1, received, fields }))
     }
 
     /// The head of an HTTP/2 answer.

@@ -1,10 +1,10 @@
 //! The answer on a client's HTTP/1 connection: head, body, framing, in as few writes as it has parts that are ready at once.
 
-use std::io::{self, IoSlice, Write as _};
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 
-use bytes::{Buf, BufMut};
+use bytes::{Buf, BufMut, BytesMut};
 use http::{Method, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::date;
@@ -93,8 +93,7 @@ impl Http1 {
                 Some(rest) => *left = rest,
                 None => return Error::e_explain(ErrorType::WriteError, "more than was announced"),
             },
-            // Into memory: that does not fail.
-            BodyFraming::Chunked => drop(write!((&mut self.out).writer(), "{:x}\r\n", piece.len())),
+            BodyFraming::Chunked => put_size(&mut self.out, piece.len()),
             BodyFraming::UntilClose => {}
         }
         let tail: &[u8] = match self.framing {
@@ -162,5 +161,27 @@ impl Http1 {
         })
         .await?;
         stream.flush().await
+    }
+}
+
+/// The line before a chunk. By hand: it is written for each event of a stream.
+fn put_size(out: &mut BytesMut, size: usize) {
+    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
+    let digit = |place: u32| char::from_digit((size >> (4 * place)) as u32 & 0xF, 16).map_or(b'0', |digit| digit as u8);
+    out.extend((0..digits).rev().map(digit));
+    out.put_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_hexadecimal() {
+        for size in [0, 1, 9, 10, 15, 16, 0xE0, 0xFFF, 0x1000, 0x10_0000, usize::MAX] {
+            let mut out = BytesMut::new();
+            put_size(&mut out, size);
+            assert_eq!(out, format!("{size:x}\r\n"));
+        }
     }
 }

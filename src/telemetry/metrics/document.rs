@@ -18,7 +18,8 @@ Written from the code by a test; after a change: `HELIOSTAT_WRITE_METRICS=1 carg
 Metrics are at `/metrics` of the admin listener, in Prometheus' text format; for one who accepts `application/openmetrics-text`, in that
 format and with examples: each series, and each bucket of a histogram, names the last request that it counted, by `request_id` (unless
 that is longer than 118 characters) and by `trace_id` (where its spans are kept and there is room). They follow within 20 ms of the
-request's end. The first 1,000 series of a metric have examples. Prometheus stores them with `--enable-feature=exemplar-storage`.
+request's end; of more than 5,000 plain successes a second only so many are noted. The first 1,000 series of a metric have examples.
+Prometheus stores them with `--enable-feature=exemplar-storage`.
 
 `+` stands for the labels that `observability.prometheus_labels` names: of `x-team` it is `x_team`, empty where it was not sent.
 

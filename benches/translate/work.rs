@@ -14,7 +14,7 @@ use super::table;
 /// One case, made ready.
 pub enum Work {
     Scan { client: &'static dyn Client, body: Bytes },
-    Request { client: &'static dyn Client, upstream: &'static dyn Dialect, document: Document, surface: Surface, same: bool },
+    Request { client: &'static dyn Client, upstream: &'static dyn Dialect, document: Document, surface: Box<Surface>, same: bool },
     Reply { client: &'static dyn Client, upstream: &'static dyn Dialect, body: Bytes },
 }
 
@@ -30,7 +30,7 @@ impl Work {
         let same = client.name() == upstream;
         let upstream = dialect::by_name(upstream).expect("an upstream dialect");
         match what {
-            "request" => Self::Request { client, upstream, document: scanned(client, &body), surface: table::surface(), same },
+            "request" => Self::Request { client, upstream, document: scanned(client, &body), surface: Box::new(table::surface()), same },
             _ => Self::Reply { client, upstream, body: bodies::reply(upstream.name(), size) },
         }
     }

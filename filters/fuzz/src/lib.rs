@@ -12,6 +12,9 @@ use serde_json::Value;
 
 pub use serde_json;
 
+/// Two blocks of the scan, so that one of them lies within, wherever the stretch begins.
+const STRETCH_BYTES: usize = 2 * 16 * 1024;
+
 /// The longest event.
 const LIMIT_BYTES: usize = 1 << 20;
 
@@ -42,6 +45,13 @@ pub fn written(json: &[u8]) -> Value {
 /// [`ScanError`] as the scanner says.
 pub fn scan(data: &[u8], shape: &'static Shape) -> Result<Document, ScanError> {
     Document::scan(Bytes::copy_from_slice(data), shape, ScanLimits::default())
+}
+
+/// `data` with base64 in its middle, long enough for the scan to look at it but once.
+#[must_use]
+pub fn stretched(data: &[u8]) -> Vec<u8> {
+    let (head, tail) = data.split_at(data.len() / 2);
+    [head, &[b'A'; STRETCH_BYTES], tail].concat()
 }
 
 /// Checks that `output_bytes` are within a multiple of what they were made of: nobody buys much memory with few bytes.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use heliostat_filters::image::{self, ImageSource};
 use heliostat_filters::json::Shape;
-use heliostat_fuzz::{bounded, scan, serde_json, written};
+use heliostat_fuzz::{bounded, scan, serde_json, stretched, written};
 use libfuzzer_sys::fuzz_target;
 
 static OPAQUE: Shape = Shape::Opaque;
@@ -15,6 +15,7 @@ fuzz_target!(|data: &[u8]| {
     let quoted = serde_json::to_vec(&String::from_utf8_lossy(data)).expect("text can be quoted");
     read(&quoted);
     read(&[b"\"", data, b"\""].concat());
+    read(&[b"\"", stretched(data).as_slice(), b"\""].concat());
 });
 
 fn read(json: &[u8]) {

@@ -6,7 +6,7 @@ use heliostat_filters::chat::CHAT;
 use heliostat_filters::embeddings::EMBEDDINGS;
 use heliostat_filters::json::{Kind, ScanError, Shape, View};
 use heliostat_fuzz::serde_json::Value;
-use heliostat_fuzz::{scan, value};
+use heliostat_fuzz::{scan, stretched, value};
 use libfuzzer_sys::fuzz_target;
 
 /// Paths cost a walk over siblings each.
@@ -15,6 +15,11 @@ const PATHS: usize = 100;
 static OPAQUE: Shape = Shape::Opaque;
 
 fuzz_target!(|data: &[u8]| {
+    read(data);
+    read(&stretched(data));
+});
+
+fn read(data: &[u8]) {
     for shape in [&CHAT, &EMBEDDINGS, &OPAQUE] {
         let scanned = scan(data, shape);
         if matches!(scanned, Err(ScanError::Depth { .. })) {
@@ -28,7 +33,7 @@ fuzz_target!(|data: &[u8]| {
             (scanned, read) => panic!("{:?} but {read:?}", scanned.map(|_| ())),
         }
     }
-});
+}
 
 fn agrees(view: View<'_>, value: &Value, seen: &mut usize) {
     assert_eq!(&heliostat_fuzz::value(view.raw()).expect("JSON"), value);

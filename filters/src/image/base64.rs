@@ -1,8 +1,9 @@
 //! Base64 as clients write it, brought to the one form every provider reads.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use base64_simd::STANDARD;
+use base64_simd::{STANDARD, STANDARD_NO_PAD};
 use bytes::Bytes;
 
 use super::flaw::{self, Flaw};
@@ -21,10 +22,10 @@ impl Base64 {
     pub(super) fn read(payload: &Text) -> Result<Self, Flaw> {
         let bytes = &payload.bytes;
         if !payload.escaped || memchr::memchr(b'\\', bytes).is_none() {
-            return Self::kept(bytes, bytes).map_or_else(|| Self::rewritten(bytes), Ok);
+            return Self::kept(bytes, bytes, &payload.letters).map_or_else(|| Self::rewritten(bytes), Ok);
         }
         without_slash_escapes(bytes)
-            .and_then(|plain| Self::kept(bytes, &plain))
+            .and_then(|plain| Self::kept(bytes, &plain, &(0..0)))
             .map_or_else(|| Self::rewritten(payload.decoded().as_bytes()), Ok)
     }
 
@@ -43,9 +44,11 @@ impl Base64 {
         base64_simd::forgiving_decode_to_vec(&chars).unwrap_or_default()
     }
 
-    /// `text` as it stands, if `plain`, which is `text` without escapes, is canonical.
-    fn kept(text: &Bytes, plain: &[u8]) -> Option<Self> {
-        STANDARD.check(plain).ok()?;
+    /// `text` as it stands, if `plain`, which is `text` without escapes, is canonical; `letters` of it are known to be of the alphabet.
+    fn kept(text: &Bytes, plain: &[u8], letters: &Range<usize>) -> Option<Self> {
+        if !is_canonical(plain, letters) {
+            return None;
+        }
         let decoded_bytes = STANDARD.decoded_length(plain).ok().filter(|length| *length > 0)?;
         Some(Self { text: text.clone(), decoded_bytes })
     }
@@ -62,14 +65,24 @@ impl Base64 {
         clear_spare_bits(&mut chars);
         chars.resize(chars.len().next_multiple_of(4), b'=');
         let text = Bytes::from(chars);
-        Self::kept(&text, &text).ok_or(flaw::NOT_BASE64)
+        Self::kept(&text, &text, &(0..0)).ok_or(flaw::NOT_BASE64)
+    }
+}
+
+/// Whether `text` is standard base64 with its padding. Of `letters`, known to be of the alphabet, whole groups of four are not looked at.
+pub(super) fn is_canonical(text: &[u8], letters: &Range<usize>) -> bool {
+    let known = letters.start.next_multiple_of(4)..letters.end / 4 * 4;
+    match (text.get(..known.start), text.get(known.end..)) {
+        // The head holds no padding, which is for the end alone.
+        (Some(head), Some(tail)) if !known.is_empty() => STANDARD_NO_PAD.check(head).is_ok() && STANDARD.check(tail).is_ok(),
+        _ => STANDARD.check(text).is_ok(),
     }
 }
 
 /// Base64 without a word of what it is: taken for it only if it is valid throughout and its first bytes tell a type.
 pub(super) fn plausible(payload: &Text) -> Option<Inline> {
-    let start = Text { bytes: payload.bytes.slice(..payload.bytes.len().min(sniff::HEAD_CHARS)), escaped: false };
-    if start.bytes.iter().any(|byte| matches!(byte, b':' | b'<')) || start.bytes.len() < sniff::HEAD_CHARS {
+    let start = payload.bytes.get(..sniff::HEAD_CHARS)?;
+    if start.iter().any(|byte| matches!(byte, b':' | b'<')) {
         return None; // Cheaply excluded: text and markup.
     }
     let payload = Base64::read(payload).ok()?;

@@ -51,7 +51,7 @@ impl DataUri {
         Some(Ok(Self {
             declared: words().next().filter(|word| word.contains('/')).and_then(canonical_type),
             is_base64: words().any(|word| word == "base64"),
-            payload: text.slice(comma + 1..),
+            payload: text.slice(comma + 1..text.bytes.len()),
         }))
     }
 

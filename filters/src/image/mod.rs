@@ -10,6 +10,7 @@ mod flaw;
 mod sniff;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -106,10 +107,11 @@ fn source(view: View<'_>) -> Result<ImageSource<'_>, Flaw> {
     if let Some(uri) = DataUri::split(&text) {
         return uri?.inline().map(ImageSource::Inline);
     }
-    if let Some(url) = url(view)? {
-        return Ok(ImageSource::Url(url));
+    // Before it is looked at as a URL: no URL is base64, and base64 may be long.
+    if let Some(inline) = base64::plausible(&text) {
+        return Ok(ImageSource::Inline(inline));
     }
-    base64::plausible(&text).map(ImageSource::Inline).ok_or(flaw::NEITHER_URL_NOR_DATA)
+    url(view)?.map(ImageSource::Url).ok_or(flaw::NEITHER_URL_NOR_DATA)
 }
 
 /// The text at `view`, if it is a URL: a scheme and `://`.
@@ -138,23 +140,31 @@ struct Text {
     bytes: Bytes,
     /// Whether a backslash in it is an escape of JSON.
     escaped: bool,
+    /// A stretch of it that the scan found to be letters of base64; empty if it found none.
+    letters: Range<usize>,
 }
 
 impl Text {
     /// The string at `view`, without space around it. Decoded only if it begins with neither `data:` nor plain text.
     fn of(view: View<'_>) -> Self {
-        let quoted = view.bytes();
-        let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
-        let text = Self { bytes: quoted.slice_ref(inner.trim_ascii()), escaped: view.is_escaped() };
+        let quoted = Self { bytes: view.bytes(), escaped: view.is_escaped(), letters: view.base64_stretch() };
+        let text = quoted.slice(1..quoted.bytes.len().saturating_sub(1)).trimmed();
         if text.escaped && !data_uri::has_scheme(&text.bytes) {
             let decoded = view.text().unwrap_or_default().trim().to_owned();
-            return Self { bytes: decoded.into(), escaped: false };
+            return Self { bytes: decoded.into(), escaped: false, letters: 0..0 };
         }
         text
     }
 
-    fn slice(&self, range: impl std::ops::RangeBounds<usize>) -> Self {
-        Self { bytes: self.bytes.slice(range), escaped: self.escaped }
+    fn trimmed(&self) -> Self {
+        let end = self.bytes.trim_ascii_end().len();
+        self.slice(end - self.bytes.slice(..end).trim_ascii_start().len()..end)
+    }
+
+    fn slice(&self, range: Range<usize>) -> Self {
+        let moved = |at: usize| at.clamp(range.start, range.end) - range.start;
+        let letters = moved(self.letters.start)..moved(self.letters.end);
+        Self { bytes: self.bytes.slice(range), escaped: self.escaped, letters }
     }
 
     /// What the text says, with JSON's escapes resolved.
@@ -168,5 +178,7 @@ impl Text {
     }
 }
 
+#[cfg(test)]
+mod letters_tests;
 #[cfg(test)]
 mod tests;

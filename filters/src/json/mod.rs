@@ -4,6 +4,7 @@ mod document;
 mod literal;
 mod path;
 pub mod pointer;
+mod pure;
 mod scan;
 mod splice;
 mod view;
@@ -15,6 +16,8 @@ pub use view::View;
 
 #[cfg(test)]
 mod property_tests;
+#[cfg(test)]
+mod pure_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -147,6 +147,14 @@ impl<'a> View<'a> {
         self.found().is_some_and(|node| node.escaped)
     }
 
+    /// Where the value's text, counted from its start, is letters of base64's standard alphabet throughout: the first long stretch that
+    /// the scan found in it; empty if it found none.
+    pub(crate) fn base64_stretch(self) -> Range<usize> {
+        let range = self.range();
+        let stretch = self.document.pure.within(range.clone());
+        stretch.start.saturating_sub(range.start)..stretch.end.saturating_sub(range.start)
+    }
+
     fn children(self, of: Kind) -> impl Iterator<Item = View<'a>> {
         let end = self.found().filter(|node| node.kind == of).map_or(0, |node| node.next);
         let first = (self.node + 1 < end).then_some(self.node + 1);

@@ -116,12 +116,12 @@ pub(super) fn file(writer: &Writer<'_>, source: MediaSource<'_>, filename: Optio
         };
     }
     let by_name = || by_extension(&filename.and_then(View::text).unwrap_or_default());
-    let text = data.raw();
-    let start = payload_start(text);
-    let declared = start.and_then(|start| declared_type(text.get(..start)?));
-    let sniffed = || text.get(start.unwrap_or(1)..)?.starts_with("JVBERi0").then_some("application/pdf");
+    let literal = data.bytes();
+    let start = payload_start(&literal);
+    let declared = start.and_then(|start| declared_type(std::str::from_utf8(literal.get(..start)?).ok()?));
+    let sniffed = || literal.get(start.unwrap_or(1)..)?.starts_with(b"JVBERi0").then_some("application/pdf");
     let mime = declared.map(Cow::Owned).or_else(|| sniffed().or_else(by_name).map(Cow::Borrowed));
-    let unreadable = start.is_none() && text.get(..6).is_some_and(|head| head.eq_ignore_ascii_case("\"data:"));
+    let unreadable = start.is_none() && is_data_uri(&literal);
     match mime {
         Some(mime) if !unreadable => Ok(Media::Inline { mime, base64: payload(data) }),
         _ => Err(Refusal::client(data.path(), "The file must be a base64 data URI that names its type: data:application/pdf;base64,…")),
@@ -211,15 +211,19 @@ pub(super) fn by_extension(name: &str) -> Option<&'static str> {
 /// The base64 in a literal, with or without a data URI around it: a slice, escapes and all.
 fn payload(data: View<'_>) -> Bytes {
     let literal = data.bytes();
-    let start = payload_start(data.raw()).unwrap_or(1).min(literal.len());
+    let start = payload_start(&literal).unwrap_or(1).min(literal.len());
     literal.slice(start..literal.len().saturating_sub(1).max(start))
 }
 
 /// Where the payload of a base64 data URI begins in its literal.
-fn payload_start(literal: &str) -> Option<usize> {
-    let (head, _) = literal.split_once(',')?;
-    let head_lower = head.to_ascii_lowercase();
-    (head_lower.starts_with("\"data:") && head_lower.contains("base64")).then_some(head.len() + 1)
+fn payload_start(literal: &[u8]) -> Option<usize> {
+    let comma = is_data_uri(literal).then(|| memchr::memchr(b',', literal)).flatten()?;
+    let head = literal.get(..comma)?.to_ascii_lowercase();
+    memchr::memmem::find(&head, b"base64").map(|_| comma + 1)
+}
+
+fn is_data_uri(literal: &[u8]) -> bool {
+    literal.get(..6).is_some_and(|head| head.eq_ignore_ascii_case(b"\"data:"))
 }
 
 /// The media type of `"data:type/sub;param;base64,`, if it names one that says something.
@@ -244,7 +248,7 @@ mod tests {
     fn a_data_uri_says_its_type() {
         assert_eq!(declared_type("\"data:application\\/PDF;name=x;base64,"), Some("application/pdf".to_owned()));
         assert_eq!(declared_type("\"data:;base64,"), None);
-        assert_eq!(payload_start("\"data:application/pdf;base64,JVBE\""), Some(29));
-        assert_eq!(payload_start("\"JVBERi0,\""), None);
+        assert_eq!(payload_start(b"\"data:application/pdf;base64,JVBE\""), Some(29));
+        assert_eq!(payload_start(b"\"JVBERi0,\""), None);
     }
 }

@@ -70,6 +70,7 @@ fn compare(filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
         write!(std::io::stderr(), ".")?;
     }
     writeln!(std::io::stderr())?;
+    writeln!(std::io::stdout(), "Scheduled as {}.\n", process::scheduling())?;
     table::print(&rows)?;
     gates::print(&rows)
 }

@@ -132,6 +132,17 @@ fn configuration(listen: SocketAddr, admin: SocketAddr, upstream: SocketAddr) ->
     )
 }
 
+/// How this process is scheduled, and all that it starts: `proc_pid_stat(5)`, field 41.
+pub fn scheduling() -> String {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let policy = stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().nth(38));
+    match policy {
+        Some("0") => "SCHED_OTHER".to_owned(),
+        Some("3") => "SCHED_BATCH, as by the unit in `systemd/`".to_owned(),
+        other => format!("policy {}", other.unwrap_or("unknown")),
+    }
+}
+
 fn own() -> io::Result<String> {
     Ok(std::env::current_exe()?.display().to_string())
 }

@@ -199,6 +199,29 @@ impl Scanner<'_> {
         let mut escaped = false;
         self.at += 1;
         loop {
+            match self.skip_plain() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(escaped);
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                Some(_) => return self.syntax("a control character in a string must be escaped"),
+                None => return self.syntax("the document ends inside a string"),
+            }
+        }
+    }
+
+    /// Skips what stands for itself in a string, up to a quote, a backslash or a control character, which it tells.
+    fn skip_plain(&mut self) -> Option<u8> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        if let Some(length) = short_plain(rest) {
+            self.at += length;
+            return rest.get(length).copied();
+        }
+        loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             let block = rest.get(..BLOCK_BYTES).unwrap_or(rest);
             let stop = memchr::memchr2(b'"', b'\\', block);
@@ -206,19 +229,12 @@ impl Scanner<'_> {
             // A fold without an early exit, so that it is compiled to vector instructions.
             if plain.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' ' {
                 self.at += plain.iter().position(|byte| *byte < b' ').unwrap_or_default();
-                return self.syntax("a control character in a string must be escaped");
+                return self.bytes.get(self.at).copied();
             }
             self.at += plain.len();
-            match stop.and_then(|at| block.get(at)) {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(escaped);
-                }
-                Some(_) => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                None if block.is_empty() => return self.syntax("the document ends inside a string"),
+            match stop {
+                Some(stop) => return block.get(stop).copied(),
+                None if block.is_empty() => return None,
                 None => self.at = self.pure.skip(self.at),
             }
         }
@@ -313,6 +329,23 @@ impl Scanner<'_> {
     }
 }
 
+/// How many bytes come before the first quote, backslash or control character, if that is one of the first few: to begin a search costs
+/// more than to skip a key.
+fn short_plain(text: &[u8]) -> Option<usize> {
+    const SHORT_WORDS: usize = 4;
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = EACH << 7;
+    // The high bit of each byte that is below `limit`. A borrow spoils only bytes behind the first of them.
+    let below = |word: u64, limit: u8| word.wrapping_sub(EACH * u64::from(limit)) & !word & HIGH;
+    let (words, _) = text.as_chunks::<8>();
+    (0..).step_by(8).zip(words.iter().take(SHORT_WORDS)).find_map(|(at, bytes)| {
+        let word = u64::from_le_bytes(*bytes);
+        let equal = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
+        let stops = below(word, b' ') | equal(b'"') | equal(b'\\');
+        (stops != 0).then(|| at + (stops.trailing_zeros() / 8) as usize)
+    })
+}
+
 /// The place and shape of a key among the named ones.
 fn named(members: &[(&'static str, &'static Shape)], literal: &[u8], escaped: bool) -> Option<(u32, &'static Shape)> {
     let decoded;
@@ -323,4 +356,24 @@ fn named(members: &[(&'static str, &'static Shape)], literal: &[u8], escaped: bo
         literal.get(1..literal.len().saturating_sub(1))?
     };
     (0..).zip(members).find(|(_, (name, _))| name.as_bytes() == key).map(|(index, (_, shape))| (index, *shape))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_stretch_ends_where_a_byte_does_not_stand_for_itself() {
+        for stop in 0..=u8::MAX {
+            for before in 0..40 {
+                for filler in [b' ', b'!', b'#', b'[', b']', b'a', 0x7F, 0x80, 0xFF] {
+                    let text: Vec<u8> =
+                        std::iter::repeat_n(filler, before).chain([stop]).chain([b'"', 0, b'\\', filler].repeat(4)).collect();
+                    let naive = text.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '));
+                    assert_eq!(short_plain(&text), naive.filter(|at| *at < 32), "{text:?}");
+                }
+            }
+        }
+        assert_eq!(short_plain(b"short\""), None, "less than a word is left to the search");
+    }
 }

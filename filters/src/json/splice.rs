@@ -38,6 +38,9 @@ impl Pieces {
     }
 }
 
+/// Room that a document begins with: most of those that are written, and all of an event, fit.
+const FIRST_BYTES: usize = 512;
+
 /// Writes a JSON document piece by piece. Commas are placed by [`Splice::key`] and [`Splice::element`]: each puts one where the
 /// text written last was a complete value.
 #[derive(Debug, Default)]
@@ -53,7 +56,7 @@ impl Splice {
     /// An empty document.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self { tail: BytesMut::with_capacity(FIRST_BYTES), ..Self::default() }
     }
 
     /// Writes JSON text as it stands: punctuation, a number, a whole value.

@@ -1,4 +1,5 @@
-//! Words to the service manager (sd_notify). Without one (`NOTIFY_SOCKET` unset) they go nowhere.
+//! Words to the service manager (sd_notify). Without one (`NOTIFY_SOCKET` unset) they go nowhere; to one that does not listen they are lost,
+//! after a moment: nobody waits for it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -6,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,9 +15,15 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use sd_notify::NotifyState;
 use tokio::net::TcpStream;
+use tokio::time::MissedTickBehavior;
 
 /// How often the listeners are tried until they accept.
 const TRY: Duration = Duration::from_millis(5);
+/// How long a word may wait for a place in the manager's queue. A stop says one, a reload two.
+const PATIENCE: Duration = Duration::from_millis(400);
+
+/// The last word was lost. Said once, not for each.
+static UNHEARD: AtomicBool = AtomicBool::new(false);
 
 /// Says that the process is ready once its listeners accept, and then that it lives.
 pub struct Herald {
@@ -44,18 +52,23 @@ pub fn stopping(status: &str) {
 fn tell(states: &[NotifyState<'_>]) {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let message: String = states.iter().map(|state| format!("{state}\n")).collect();
-    if let Err(error) = send(&socket, message.as_bytes()) {
-        log::warn!("cannot tell the service manager: {error}");
+    let sent = send(&socket, message.as_bytes());
+    let first = !UNHEARD.swap(sent.is_err(), Ordering::Relaxed);
+    match sent {
+        Err(error) if first => log::warn!("the service manager does not hear {:?}: {error}", message.trim_end()),
+        _ => {}
     }
 }
 
-/// One datagram. (`sd_notify::notify` does not know abstract names, which begin with `@`.)
+/// One datagram. (`sd_notify::notify` does not know abstract names, which begin with `@`, and waits for a full queue without end.)
 fn send(socket: &OsStr, message: &[u8]) -> io::Result<()> {
     let address = match socket.as_bytes().strip_prefix(b"@") {
         Some(name) => UnixAddress::from_abstract_name(name)?,
         None => UnixAddress::from_pathname(socket)?,
     };
-    UnixDatagram::unbound()?.send_to_addr(message, &address).map(drop)
+    let sender = UnixDatagram::unbound()?;
+    sender.set_write_timeout(Some(PATIENCE))?;
+    sender.send_to_addr(message, &address).map(drop)
 }
 
 #[async_trait]
@@ -67,6 +80,7 @@ impl BackgroundService for Herald {
         ready("serving");
         let Some(patience) = sd_notify::watchdog_enabled() else { return };
         let mut beats = tokio::time::interval(patience / 2);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = beats.tick() => tell(&[NotifyState::Watchdog]),

@@ -65,9 +65,9 @@ impl Stop {
     async fn drain(&self) {
         let (notice, deadline) = self.clocks();
         let began = Instant::now();
-        notify::stopping("draining");
         self.readiness.drain();
         self.flights.stop();
+        notify::stopping("draining");
         log::info!("draining: {} requests in flight", self.flights.count());
         tokio::time::sleep(notice.min(deadline)).await;
         self.close.send_replace(true);

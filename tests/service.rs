@@ -44,6 +44,23 @@ async fn a_watchdog_is_fed() {
 }
 
 #[tokio::test]
+async fn a_manager_that_does_not_read_holds_nothing_up() {
+    let (manager, openai) = (Manager::deaf(), Provider::start().await);
+    let yaml = config(&openai).yaml();
+    let mut gateway = Gateway::with_variables(&yaml, &[("NOTIFY_SOCKET", manager.name()), ("WATCHDOG_USEC", "100000")]).await;
+    for _ in 0..2 {
+        assert!(gateway.reload(&yaml).await.contains("is in force"));
+    }
+    openai.always(reply::json(native::openai("ok")));
+    gateway.chat(&ask("gpt-4o")).await.expect(200);
+    let began = std::time::Instant::now();
+    gateway.terminate();
+    assert!(gateway.ended().await.success());
+    assert!(began.elapsed() < std::time::Duration::from_secs(4), "within the drain's deadline: {:?}", began.elapsed());
+    assert_eq!(gateway.log().matches("the service manager does not hear").count(), 1, "{}", gateway.log());
+}
+
+#[tokio::test]
 async fn keys_come_as_credentials_of_the_manager() {
     let openai = Provider::start().await;
     openai.always(reply::json(native::openai("ok")));

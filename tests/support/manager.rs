@@ -32,6 +32,15 @@ impl Manager {
         Self { socket: UnixDatagram::from_std(socket).expect("a socket"), name: format!("@{name}"), _folder: None }
     }
 
+    /// One that hears nothing more: its queue is full, and nobody reads it.
+    pub fn deaf() -> Self {
+        let manager = Self::new();
+        let sender = StdDatagram::unbound().expect("a socket");
+        sender.set_nonblocking(true).expect("non-blocking");
+        while sender.send_to(b"noise", manager.name()).is_ok() {}
+        manager
+    }
+
     /// What `NOTIFY_SOCKET` is set to.
     pub fn name(&self) -> &str {
         &self.name

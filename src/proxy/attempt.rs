@@ -218,8 +218,7 @@ impl Attempt<'_> {
     /// # Errors
     /// [`Ended`].
     pub async fn open(&self, waiting: &mut Waiting<'_, '_>, times: &mut AttemptTimes) -> Result<(Head, Lease), Ended> {
-        let mut lease = self.connect(waiting).await?;
-        times.connected = Some(Instant::now());
+        let mut lease = self.connect(waiting, times).await?;
         let head = self.exchange(&mut lease, waiting).await?;
         times.header = Some(Instant::now());
         Ok((head, lease))
@@ -230,14 +229,32 @@ impl Attempt<'_> {
         if self.upgrade { self.pool.lease_http1(endpoint, timeouts).await } else { self.pool.lease(endpoint, timeouts, self.fresh).await }
     }
 
-    async fn connect(&self, waiting: &mut Waiting<'_, '_>) -> Result<Lease, Ended> {
+    /// A connection to send the request on.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub async fn connect(&self, waiting: &mut Waiting<'_, '_>, times: &mut AttemptTimes) -> Result<Lease, Ended> {
         let timeouts = &self.candidate.timeouts;
         let lease = pin!(self.lease(timeouts));
         let leased = waiting.on(self.clocks.header, lease).await;
         match leased.map_err(|interrupt| interrupt.ended(Phase::Connect))? {
-            Ok(lease) => Ok(lease),
+            Ok(lease) => {
+                times.connected = Some(Instant::now());
+                Ok(lease)
+            }
             Err(error) => Err(unreachable(&error)),
         }
+    }
+
+    /// Reads the head of the answer to a request that was sent apart.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub async fn hear(&self, lease: &mut Lease, waiting: &mut Waiting<'_, '_>, times: &mut AttemptTimes) -> Result<Head, Ended> {
+        let head = waiting.on(self.clocks.header, pin!(lease.connection.read_head())).await;
+        let head = self.heard(head, lease)?;
+        times.header = Some(Instant::now());
+        Ok(head)
     }
 
     async fn exchange(&self, lease: &mut Lease, waiting: &mut Waiting<'_, '_>) -> Result<Head, Ended> {
@@ -252,6 +269,10 @@ impl Attempt<'_> {
             });
             waiting.on(self.clocks.header, both).await
         };
+        self.heard(head, lease)
+    }
+
+    fn heard(&self, head: Result<io::Result<Head>, Interrupt>, lease: &Lease) -> Result<Head, Ended> {
         let head = head.map_err(|interrupt| interrupt.ended(Phase::Header))?;
         let head = head.map_err(|error| broken(&error, lease.connection.is_stale(), lease.connection.has_received()))?;
         if head.status == 101 && !self.upgrade {

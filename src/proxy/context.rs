@@ -127,8 +127,6 @@ pub struct Outcome {
     pub first_content: Option<Instant>,
     /// Time spent waiting for others.
     pub waits: Waits,
-    /// Nobody measures the waits: Pingora's own loop carries it.
-    pub unmeasured: bool,
     /// What was waited for beside providers.
     pub stages: Vec<Stage>,
     /// What `observability.attributes` found so far.

@@ -39,7 +39,7 @@ pub fn at_once(fault: DrillFault, until: Instant, candidate: &Candidate) -> Ende
     }
 }
 
-/// What a client is told whose request cannot be tried again.
+/// What a client is told whose upload fails so.
 pub fn problem(failure: &Failure) -> Problem {
     let conclusion = conclude(&[failure.attempt_fault()]);
     Problem {

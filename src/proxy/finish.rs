@@ -65,7 +65,7 @@ fn record(session: &Session<'_>, error: Option<&pingora::Error>, context: &mut C
         response_bytes: session.body_bytes_sent(),
         chunks: outcome.chunks,
         first_content: outcome.first_content,
-        waits: (!outcome.unmeasured).then_some(outcome.waits),
+        waits: Some(outcome.waits),
         stages: outcome.stages,
         attributes: outcome.attributes,
         cache,

@@ -16,6 +16,7 @@ mod drill;
 mod endpoint;
 mod exhausted;
 pub mod explain;
+mod failed;
 mod failover;
 mod finish;
 mod gathered;
@@ -42,17 +43,14 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use bytes::Bytes;
 use heliostat_filters::dialect::openai::OpenAi;
 use pingora::Error;
-use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora_proxy::{FailToProxy, ProxyHttp, Session as Driven};
 
 use self::context::{Context, Outcome};
 use self::endpoint::Ask;
 use self::failover::{End, Failover};
-use self::passthrough::native;
 use self::problem::Problem;
 use self::session::Session;
 use crate::drain::Flights;
@@ -128,59 +126,18 @@ impl ProxyHttp for Gateway {
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Driven, context: &mut Context) -> pingora::Result<bool> {
-        self.pass_on(&mut Session::Driven(session), context).await
+        self.pass_on(&mut Session::Driven(session), context).await?;
+        // Answered.
+        Ok(false)
     }
 
-    // What follows runs for uploads, which alone go through the native loop.
-
-    async fn upstream_peer(&self, _session: &mut Driven, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
-        native::peer(self, context).await
-    }
-
-    fn fail_to_connect(&self, _session: &mut Driven, _peer: &HttpPeer, context: &mut Context, error: Box<Error>) -> Box<Error> {
-        native::unreachable(self, context, error)
-    }
-
-    async fn upstream_request_filter(&self, session: &mut Driven, to: &mut RequestHeader, context: &mut Context) -> pingora::Result<()> {
-        native::request(session, to, context)
-    }
-
-    async fn request_body_filter(
-        &self,
-        _session: &mut Driven,
-        body: &mut Option<Bytes>,
-        _end: bool,
-        context: &mut Context,
-    ) -> pingora::Result<()> {
-        native::body(body.as_ref(), context)
-    }
-
-    async fn upstream_response_filter(
-        &self,
-        session: &mut Driven,
-        answer: &mut ResponseHeader,
-        context: &mut Context,
-    ) -> pingora::Result<()> {
-        native::answer(self, session, answer, context)
-    }
-
-    async fn response_filter(&self, _session: &mut Driven, answer: &mut ResponseHeader, context: &mut Context) -> pingora::Result<()> {
-        native::rewrite(answer, context)
-    }
-
-    fn error_while_proxy(
-        &self,
-        _peer: &HttpPeer,
-        session: &mut Driven,
-        error: Box<Error>,
-        context: &mut Context,
-        _reused: bool,
-    ) -> Box<Error> {
-        native::broken(self, session, context, error)
+    /// Never asked: what goes upstream goes over our own connections, before the driver would ask.
+    async fn upstream_peer(&self, _session: &mut Driven, _context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+        Error::e_explain(pingora::ErrorType::InternalError, "the driver has nothing to pass on")
     }
 
     async fn fail_to_proxy(&self, session: &mut Driven, error: &Error, context: &mut Context) -> FailToProxy {
-        native::failed(self, &mut Session::Driven(session), error, context).await
+        failed::tell(&mut Session::Driven(session), error, context).await
     }
 
     fn suppress_error_log(&self, _session: &Driven, _context: &Context, _error: &pingora::Error) -> bool {
@@ -226,17 +183,17 @@ impl Gateway {
     }
 
     /// Runs the attempts. Ours and not Pingora's loop: that one replays at most 64 KiB of a body, and cannot look into a 200 before it
-    /// commits. `Ok(false)` is "answered".
-    async fn pass_on(&self, session: &mut Session<'_>, context: &mut Context) -> pingora::Result<bool> {
+    /// commits.
+    async fn pass_on(&self, session: &mut Session<'_>, context: &mut Context) -> pingora::Result<()> {
         if let Some(pass) = context.pass.take() {
             // In a box: a chat would else carry its size along.
             return Box::pin(passthrough::serve(self, session, context, pass)).await;
         }
-        let Some(call) = context.call.take() else { return Ok(false) };
+        let Some(call) = context.call.take() else { return Ok(()) };
         let live = context.live.clone();
         // In a box, and only where there is a cache.
         if live.cache.is_some() && Box::pin(cached::answer(session, context, &call)).await? {
-            return Ok(false);
+            return Ok(());
         }
         match Failover::new(self, &live, &call).run(session, context).await? {
             End::Served => cached::keep(session, context, &call),
@@ -246,7 +203,7 @@ impl Gateway {
                 return pingora::Error::e_explain(pingora::ErrorType::ConnectionClosed, "client left");
             }
         }
-        Ok(false)
+        Ok(())
     }
 
     async fn admit(&self, session: &mut Session<'_>, context: &mut Context) -> Result<Ask, Problem> {

@@ -12,9 +12,8 @@ use pingora::server::ShutdownWatch;
 use pingora_proxy::ProxyHttp as _;
 
 use super::context::Context;
-use super::passthrough::native;
 use super::session::{Http1, Session};
-use super::{Gateway, endpoint, finish};
+use super::{Gateway, endpoint, failed, finish};
 use crate::listen::guard::HeadWatch;
 
 pub use super::session::HEAD_BYTES_MAX;
@@ -51,7 +50,7 @@ impl Gateway {
         let mut session = Session::Served(&mut client);
         if let Err(error) = &answered {
             // In a box: it would else be part of every request.
-            Box::pin(native::failed(self, &mut session, error, &mut context)).await;
+            Box::pin(failed::tell(&mut session, error, &mut context)).await;
         }
         finish::report(self, &session, answered.as_ref().err().map(|error| &**error), &mut context);
         drop(context.body_memory);

@@ -76,7 +76,7 @@ pub struct RequestRecord {
     pub chunks: u64,
     /// When the first content was there for the client.
     pub first_content: Option<Instant>,
-    /// Where the time went that was not our own; `None` where nobody could tell: an upload, which streams both ways at once.
+    /// Where the time went that was not our own; `None` where nobody measured: a head that was refused.
     pub waits: Option<Waits>,
     /// What it waited for beside providers, one by one, in order.
     pub stages: Vec<Stage>,

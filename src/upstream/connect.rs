@@ -11,7 +11,7 @@ use pingora::upstreams::peer::HttpPeer;
 use tokio::task::JoinSet;
 
 use super::dns::Names;
-use super::tls::{self, EMPTY_FILE, Tls};
+use super::tls::{EMPTY_FILE, Tls};
 use crate::config::{Endpoint, Timeouts};
 
 /// How long an address may take before the host's next is tried beside it (RFC 8305 §5).
@@ -82,22 +82,6 @@ impl Connector {
         }
         let limit = Duration::from_millis(timeouts.tls_ms);
         tokio::time::timeout(limit, self.tls.wrap(endpoint, stream)).await.map_err(|_| ConnectError::TlsTimeout)?
-    }
-
-    /// Where Pingora's own loop shall connect to: the host's best address. It keeps its own connections.
-    ///
-    /// # Errors
-    /// [`ConnectError`] for a name that does not resolve.
-    pub async fn native_peer(&self, endpoint: &Endpoint, timeouts: &Timeouts) -> Result<HttpPeer, ConnectError> {
-        let limit = Duration::from_millis(timeouts.connect_ms);
-        let addresses = self.addresses(endpoint, limit).await?;
-        let address = addresses.first().ok_or_else(|| ConnectError::Dns(format!("{} has no address", endpoint.host)))?;
-        let name = if endpoint.tls { tls::server_name(endpoint).to_owned() } else { String::new() };
-        let mut peer = HttpPeer::new(*address, endpoint.tls, name);
-        peer.options.connection_timeout = Some(limit);
-        peer.options.total_connection_timeout = Some(limit + Duration::from_millis(timeouts.tls_ms));
-        peer.options.ca = self.tls.native_authorities(&endpoint.transport);
-        Ok(peer)
     }
 
     /// The names known.

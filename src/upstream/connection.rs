@@ -243,6 +243,11 @@ impl Connection {
         }
     }
 
+    /// Waits until the provider says, before it has all of a request, that this failed; or until it closes.
+    pub async fn early_failure(&mut self) {
+        let _ = std::future::poll_fn(|cx| self.poll_early_answer(cx)).await;
+    }
+
     /// The provider does not take more for now: it may have answered already (a 429 to a body it will not read).
     fn poll_early_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Sent>> {
         loop {

@@ -50,6 +50,15 @@ impl Exchange {
         }
     }
 
+    /// Waits until the provider says, before it has all of a request, that this failed; or until it closes. Of HTTP/2 this is not
+    /// noticed.
+    pub async fn early_failure(&mut self) {
+        match &mut self.wire {
+            Wire::Http1(connection) => connection.early_failure().await,
+            Wire::Http2(_) => std::future::pending().await,
+        }
+    }
+
     /// Reads the head of the answer, skipping 1xx.
     ///
     /// # Errors

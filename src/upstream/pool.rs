@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pingora::protocols::Stream;
-use pingora::upstreams::peer::HttpPeer;
 
 use super::connect::{ConnectError, Connector};
 use super::connection::Connection;
@@ -135,14 +134,6 @@ impl Pool {
             transport,
         };
         self.lease(&endpoint, timeouts, fresh).await
-    }
-
-    /// Where Pingora's native loop shall connect to. It keeps its own connections.
-    ///
-    /// # Errors
-    /// [`ConnectError`] for a name that does not resolve.
-    pub async fn native_peer(&self, endpoint: &Endpoint, timeouts: &Timeouts) -> Result<HttpPeer, ConnectError> {
-        self.connector.native_peer(endpoint, timeouts).await
     }
 
     /// [`Pool::give_back`] of a connection to a host that a client named: closed where such hosts have many already, so that nobody

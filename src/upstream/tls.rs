@@ -7,9 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pingora::protocols::Stream;
-use pingora::protocols::tls::CaType;
 use pingora::protocols::tls::client::handshake;
-use pingora::utils::tls::{WrappedX509, parse_x509};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
@@ -25,7 +23,6 @@ pub(super) const EMPTY_FILE: &str = "/dev/null";
 pub struct Tls {
     system: OnceLock<RootCertStore>,
     configurations: Mutex<HashMap<Trust, Arc<ClientConfig>>>,
-    native: Mutex<HashMap<Authorities, Arc<CaType>>>,
 }
 
 /// What a configuration of TLS depends on.
@@ -51,15 +48,6 @@ impl Tls {
         let failed = |error: Box<pingora::Error>| ConnectError::Tls(format!("{} for {name}", error.root_cause()));
         let stream = handshake(&connector, name, *stream).await.map_err(failed)?;
         Ok(Box::new(stream))
-    }
-
-    /// The authorities of a provider that has its own, for a peer of Pingora's own loop: all of them, for there they replace the
-    /// system's.
-    #[must_use]
-    pub fn native_authorities(&self, transport: &Transport) -> Option<Arc<CaType>> {
-        let authorities = transport.authorities.as_ref()?;
-        let mut native = self.native.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(native.entry(authorities.clone()).or_insert_with(|| with_system(authorities)).clone())
     }
 
     fn configuration(&self, transport: &Transport) -> Result<Arc<ClientConfig>, ConnectError> {
@@ -119,13 +107,6 @@ fn system() -> (RootCertStore, bool) {
             (roots, false)
         }
     }
-}
-
-fn with_system(authorities: &Authorities) -> Arc<CaType> {
-    let system = rustls_native_certs::load_native_certs().unwrap_or_default();
-    let system = system.into_iter().filter(|certificate| RootCertStore::empty().add(certificate.clone()).is_ok());
-    let all = system.chain(authorities.certificates.iter().cloned());
-    all.map(|certificate| WrappedX509::new(certificate.to_vec(), parse_x509)).collect()
 }
 
 fn configuration(roots: RootCertStore, http2: bool) -> Result<ClientConfig, ConnectError> {

@@ -1,4 +1,4 @@
-//! A raw request through our own connections: its body is at hand, so another key can take over until an answer is begun.
+//! A raw request through our own connections: while its body is at hand, another key can take over until an answer is begun.
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 
 use super::headers::{self, Forwarded, Framing, Links};
 use super::keys::{self, Keys, Without};
+use super::upload::Upload;
 use super::{Pass, Way, books, is_web_socket, socket};
 use crate::config::{Credential, Secret};
 use crate::live::Live;
@@ -18,8 +19,8 @@ use crate::proxy::problem::Problem;
 use crate::proxy::propagate::Carried;
 use crate::proxy::relay::{RelayClocks, Rest};
 use crate::proxy::session::Session;
-use crate::proxy::{Gateway, attributes, drill, headers as own, redact, relay, reply};
-use crate::telemetry::event::StageKind;
+use crate::proxy::{Gateway, attributes, body, drill, headers as own, redact, relay, reply};
+use crate::telemetry::event::{AttemptTimes, StageKind};
 use crate::upstream::head::Head;
 use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::select::Used;
@@ -53,6 +54,8 @@ struct Engine<'a> {
     gateway: &'a Gateway,
     pass: Pass,
     body: Pieces,
+    /// The body instead, where it is streamed.
+    upload: Option<Upload>,
     method: Method,
     /// An attempt without an answer may be repeated once: a pooled connection had died, or the method changes nothing.
     repeated: bool,
@@ -63,13 +66,13 @@ struct Engine<'a> {
 /// # Errors
 /// The client left or cannot be written to, or the provider broke off within its answer.
 pub async fn run(gateway: &Gateway, session: &mut Session<'_>, context: &mut Context, mut pass: Pass) -> pingora::Result<()> {
-    let body = match &mut pass.way {
-        Way::Engine(body) => Pieces::one(std::mem::take(body)),
-        Way::Native(_) => Pieces::default(),
+    let (body, upload) = match std::mem::take(&mut pass.way) {
+        Way::Held(body) => (Pieces::one(body), None),
+        Way::Streamed(upload) => (Pieces::default(), Some(*upload)),
     };
     let method = session.req_header().method.clone();
     let provider = pass.keys.candidate.provider.clone();
-    let mut engine = Engine { gateway, pass, body, method, repeated: false };
+    let mut engine = Engine { gateway, pass, body, upload, method, repeated: false };
     let mut again = None;
     loop {
         let chosen = match again.take() {
@@ -82,13 +85,22 @@ pub async fn run(gateway: &Gateway, session: &mut Session<'_>, context: &mut Con
             Ok(answer) => return engine.answer(session, context, answer, credential).await,
             Err(Ended::ClientGone) => {
                 engine.pass.keys.abandoned(&mut books(gateway, &context.live, &mut context.outcome));
-                return gone(context);
+                return match engine.upload.and_then(|upload| upload.refused) {
+                    Some(problem) => reply::problem(session, context, &problem).await,
+                    None => gone(context),
+                };
             }
             Err(Ended::Failed(failure)) => failure,
         };
-        engine.pass.keys.learn(&mut books(gateway, &context.live, &mut context.outcome), failure.attempt_fault());
+        let drilled = engine.upload.is_some() && engine.pass.keys.times().drill;
+        let another = engine.pass.keys.learn(&mut books(gateway, &context.live, &mut context.outcome), failure.attempt_fault());
+        if drilled && another {
+            continue;
+        }
         if !engine.may_repeat(&failure, &context.live) {
-            return reply::problem(session, context, &problem(&failure, &provider.name, credential)).await;
+            let problem = if drilled { drill::problem(&failure) } else { problem(&failure, &provider.name, credential) };
+            let problem = if engine.is_sending() { problem.closing() } else { problem };
+            return reply::problem(session, context, &problem).await;
         }
         engine.repeated = true;
         engine.pass.keys.again(credential.index);
@@ -97,6 +109,16 @@ pub async fn run(gateway: &Gateway, session: &mut Session<'_>, context: &mut Con
 }
 
 impl Engine<'_> {
+    /// Whether the client has yet to send some of an upload.
+    fn is_sending(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| !upload.has_ended())
+    }
+
+    /// The client's side, where a byte from there does not belong to the body.
+    fn watched<'w, 's>(&self, session: &'w mut Session<'s>) -> Option<&'w mut Session<'s>> {
+        (!self.is_sending()).then_some(session)
+    }
+
     /// A key to go with; `None` where the client has been told that there is none.
     async fn choose(&mut self, session: &mut Session<'_>, context: &mut Context) -> pingora::Result<Option<usize>> {
         loop {
@@ -104,7 +126,7 @@ impl Engine<'_> {
                 Ok(credential) => return Ok(Some(credential)),
                 Err(Without::Problem(problem)) => return reply::problem(session, context, &problem).await.map(|()| None),
                 Err(Without::Until(until)) => {
-                    let mut waiting = Waiting { client: Some(session), waited: &mut context.outcome.waits.queue };
+                    let mut waiting = Waiting { client: self.watched(session), waited: &mut context.outcome.waits.queue };
                     let began = Instant::now();
                     let ended = waiting.on(until, std::future::pending::<()>()).await;
                     context.outcome.waited(StageKind::CoolDown, began);
@@ -141,20 +163,27 @@ impl Engine<'_> {
             body: &self.body,
             same_dialect: true,
             fresh: self.repeated,
-            upgrade: super::is_web_socket(session),
+            upgrade: super::is_web_socket(session) || self.upload.is_some(),
             others: false,
             clocks: self.clocks(Instant::now()),
         };
-        let mut waiting = Waiting { client: Some(session), waited: &mut context.outcome.waits.upstream };
+        let mut waiting = Waiting { client: self.watched(session), waited: &mut context.outcome.waits.upstream };
         let mut times = self.pass.keys.times();
         let used = Used { provider: &candidate.provider, credential: credential.index, model: &candidate.model };
         if let Some((fault, until)) = context.live.lanes.drilled(&used) {
             times.drill = true;
-            let ended = drill::fail(fault, until, candidate, attempt.clocks, waiting).await;
+            let ended = match &self.upload {
+                None => drill::fail(fault, until, candidate, attempt.clocks, waiting).await,
+                Some(_) => drill::at_once(fault, until, candidate),
+            };
             self.pass.keys.note(times);
             return Err(ended);
         }
-        let opened = attempt.open(&mut waiting, &mut times).await;
+        let opened = match &mut self.upload {
+            None => attempt.open(&mut waiting, &mut times).await,
+            Some(upload) => opened_by(upload, attempt, session, context, &mut times).await,
+        };
+        let mut waiting = Waiting { client: self.watched(session), waited: &mut context.outcome.waits.upstream };
         self.pass.keys.note(times);
         let (head, mut lease) = opened?;
         if self.method == Method::HEAD {
@@ -169,7 +198,7 @@ impl Engine<'_> {
     async fn authorise(&mut self, session: &mut Session<'_>, context: &mut Context) -> Result<(), Ended> {
         let began = Instant::now();
         let until = self.clocks(began).header;
-        let mut waiting = Waiting { client: Some(session), waited: &mut context.outcome.waits.upstream };
+        let mut waiting = Waiting { client: self.watched(session), waited: &mut context.outcome.waits.upstream };
         let authorised = waiting.on(until, self.pass.keys.authorise(&context.live, &self.gateway.pool)).await;
         context.outcome.waited(StageKind::Token, began);
         match authorised {
@@ -181,10 +210,13 @@ impl Engine<'_> {
     }
 
     fn framing(&self, session: &Session<'_>) -> Framing {
+        if let Some(upload) = &self.upload {
+            return upload.framing();
+        }
         let has_body = self.body.len_bytes > 0 || matches!(self.method, Method::POST | Method::PUT | Method::PATCH);
         match (is_web_socket(session), has_body) {
             (true, _) => Framing::Socket,
-            (false, true) => Framing::Length(self.body.len_bytes),
+            (false, true) => Framing::Length(self.body.len_bytes as u64),
             (false, false) => Framing::None,
         }
     }
@@ -192,7 +224,9 @@ impl Engine<'_> {
     fn clocks(&self, now: Instant) -> AttemptClocks {
         let Keys { candidate, clocks, .. } = &self.pass.keys;
         let timeouts = &candidate.timeouts;
-        let header = timeouts.header_ms.map_or(clocks.first_byte, |ms| clocks.first_byte.min(now + Duration::from_millis(ms)));
+        // An upload may take long before there is anything to answer.
+        let last = if self.upload.is_some() { clocks.total } else { clocks.first_byte };
+        let header = timeouts.header_ms.map_or(last, |ms| last.min(now + Duration::from_millis(ms)));
         AttemptClocks { header, first_content: clocks.total, stall: Duration::from_millis(timeouts.stall_ms), slow_stream: None }
     }
 
@@ -207,7 +241,8 @@ impl Engine<'_> {
             keys.answered(&mut books, status);
             return false;
         }
-        let again = keys.renews(&mut books, &fault) || keys.learn(&mut books, fault);
+        let at_hand = self.upload.as_ref().is_none_or(Upload::may_be_sent_again);
+        let again = (keys.renews(&mut books, &fault) || keys.learn(&mut books, fault)) && at_hand;
         let id = self.gateway.telemetry.clean(&context.request_id);
         log::info!("{id} {} with {}: {status}", keys.candidate.provider.name, credential.name);
         context.outcome.error_code = (!again).then(|| fault.outcome.label().to_owned());
@@ -216,7 +251,11 @@ impl Engine<'_> {
 
     fn may_repeat(&self, failure: &Failure, live: &Live) -> bool {
         let scope = failure.outcome.scope();
-        let harmless = matches!(self.method, Method::GET | Method::HEAD) && scope == Scope::Host;
+        let unsent = self.upload.as_ref().is_some_and(Upload::is_untouched);
+        let harmless = (unsent || matches!(self.method, Method::GET | Method::HEAD)) && scope == Scope::Host;
+        if !self.upload.as_ref().is_none_or(Upload::may_be_sent_again) {
+            return false;
+        }
         let in_time = Instant::now() < self.pass.keys.clocks.first_byte;
         let within_budget = || live.lanes.may_repeat(&self.pass.keys.candidate.provider, Instant::now());
         !self.repeated && in_time && (scope == Scope::StaleConnection || (harmless && within_budget()))
@@ -253,6 +292,10 @@ impl Engine<'_> {
             (Some(_), Some(length)) => header.insert_header("content-length", length)?,
             (Some(_), None) => relay::unsized_body(session, &mut header)?,
         }
+        let unread = self.is_sending();
+        if unread {
+            session.close_after();
+        }
         let _open = context.outcome.stream.then(|| self.gateway.telemetry.stream());
         if !context.outcome.stream {
             relay::own_time(&mut header, context)?;
@@ -267,8 +310,34 @@ impl Engine<'_> {
             let rest = Rest { lease, tail: Tail::default() };
             relay::remainder(session, context, rest, &self.gateway.pool, clocks).await?;
         }
-        reply::end(session, context).await
+        reply::end(session, context).await?;
+        if unread {
+            body::discard(session).await;
+        }
+        Ok(())
     }
+}
+
+/// Sends an upload, and reads the head of its answer.
+async fn opened_by(
+    upload: &mut Upload,
+    attempt: Attempt<'_>,
+    session: &mut Session<'_>,
+    context: &mut Context,
+    times: &mut AttemptTimes,
+) -> Result<(Head, Lease), Ended> {
+    let until = attempt.clocks.first_content;
+    // Nobody looks at the client but who reads its body.
+    let mut unwatched = Waiting { client: None, waited: &mut context.outcome.waits.upstream };
+    let mut lease = attempt.connect(&mut unwatched, times).await?;
+    upload.send(attempt.head, &mut lease, session, &mut context.outcome, until).await?;
+    let patience = attempt.candidate.timeouts.header_ms.map(Duration::from_millis);
+    let header = patience.map_or(until, |patience| until.min(Instant::now() + patience));
+    let attempt = Attempt { clocks: AttemptClocks { header, ..attempt.clocks }, ..attempt };
+    let client = upload.has_ended().then_some(session);
+    let mut waiting = Waiting { client, waited: &mut context.outcome.waits.upstream };
+    let head = attempt.hear(&mut lease, &mut waiting, times).await?;
+    Ok((head, lease))
 }
 
 /// Reads the body of an error, as far as that is quickly done.

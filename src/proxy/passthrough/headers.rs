@@ -4,8 +4,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::ResponseHeader;
 
 use crate::config::{Credential, Provider, Secret};
-use crate::proxy::context::Context;
-use crate::proxy::headers as own;
 use crate::proxy::outgoing::{credential_header, field};
 use crate::proxy::propagate::Carried;
 use crate::proxy::session::Session;
@@ -69,9 +67,6 @@ const ENDS_HERE: &[&str] = &[
 /// Answer headers that hold a URL at the provider.
 const LINKS: &[&str] = &["location", "x-goog-upload-url"];
 
-/// Of these the native loop keeps what frames the body.
-const FRAMING: &[&str] = &["transfer-encoding", "content-length"];
-
 /// What is sent on behalf of a client: its own headers as far as they may pass, the provider's, and the credential's.
 pub struct Forwarded<'a> {
     /// Who serves it.
@@ -92,7 +87,9 @@ pub enum Framing {
     /// Nothing.
     None,
     /// A body of this length.
-    Length(usize),
+    Length(u64),
+    /// A body in chunks.
+    Chunked,
     /// A WebSocket, if the provider agrees.
     Socket,
 }
@@ -126,6 +123,7 @@ impl Forwarded<'_> {
         match framing {
             Framing::None => {}
             Framing::Length(length) => field(&mut head, "content-length", length.to_string().as_bytes()),
+            Framing::Chunked => field(&mut head, "transfer-encoding", b"chunked"),
             Framing::Socket => of_socket(self.client).iter().for_each(|(name, value)| field(&mut head, name.as_str(), value.as_bytes())),
         }
         head.extend_from_slice(b"\r\n");
@@ -203,23 +201,6 @@ impl Links {
         let path = value.to_str().ok().filter(|_| LINKS.contains(&name))?.strip_prefix(&self.theirs)?;
         path.starts_with('/').then(|| HeaderValue::try_from(format!("{}{path}", self.ours)).ok()).flatten()
     }
-}
-
-/// Makes the provider's answer ours, in the native loop.
-///
-/// # Errors
-/// None in practice.
-pub fn rewrite(header: &mut ResponseHeader, context: &Context) -> pingora::Result<()> {
-    let stays = |name: &str| FRAMING.contains(&name);
-    let end: Vec<HeaderName> =
-        header.headers.keys().filter(|name| matches(ENDS_HERE, name.as_str()) && !stays(name.as_str())).cloned().collect();
-    for name in end {
-        header.remove_header(&name);
-    }
-    for (name, value) in &own::base(header.status.as_u16(), context)?.headers {
-        header.insert_header(name, value)?;
-    }
-    Ok(())
 }
 
 fn is_forwarded(name: &str) -> bool {

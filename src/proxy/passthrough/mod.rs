@@ -1,17 +1,17 @@
 //! Raw pass-through: `/{provider}/…` is the provider's own API, with the gateway's keys. Nothing is translated; the answer comes back
 //! as it is.
 //!
-//! Two ways lead there. What is small goes through our own connections ([`engine`]), so that another key of the provider takes over
-//! when one is refused; also the handshake of a WebSocket ([`socket`]). Uploads take Pingora's native loop ([`native`]), which streams
-//! both ways. Never another provider: what is asked here means nothing elsewhere.
+//! It goes through our own connections ([`engine`]), so that another key of the provider takes over when one is refused; a WebSocket too
+//! ([`socket`]). An upload is streamed ([`upload`]): of that, another key takes over only at the beginning. Never another provider: what
+//! is asked here means nothing elsewhere.
 
 mod engine;
 mod headers;
 mod keys;
-pub mod native;
 mod socket;
 mod stored;
 mod target;
+mod upload;
 mod vectors;
 
 use std::time::Instant;
@@ -22,6 +22,7 @@ use http::{HeaderMap, header};
 
 use self::keys::{Books, Keys};
 pub use self::target::{Target, decoded};
+use self::upload::Upload;
 use super::accept;
 use super::attempt::{Interrupt, Waiting};
 use super::context::{Context, Outcome};
@@ -50,12 +51,18 @@ pub struct Pass {
     permit: Option<Permit>,
 }
 
-/// How a raw request goes upstream.
+/// How the body of a raw request goes upstream.
 enum Way {
-    /// Through our own connections, with this body.
-    Engine(Bytes),
-    /// Through Pingora's native loop.
-    Native(Box<native::State>),
+    /// It is here.
+    Held(Bytes),
+    /// As it arrives.
+    Streamed(Box<Upload>),
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self::Held(Bytes::new())
+    }
 }
 
 /// Admits a request for no endpoint of the gateway's own, if it is a raw one: who sends it, how it goes, which model it is for.
@@ -78,11 +85,11 @@ pub async fn admit(session: &mut Session<'_>, context: &mut Context, unknown: Pr
     let in_url = target.key.as_deref().or_else(|| headers::key_in_protocol(headers)).map(str::as_bytes);
     context.client = accept::authenticate_by(accept::offered(headers).or(in_url), &live.snapshot)?.map(str::to_owned);
     let limits = &live.snapshot.limits;
-    let way = match is_native(session) {
-        true => Way::Native(Box::new(native::State::new(session, limits)?)),
+    let way = match is_upload(session) {
+        true => Way::Streamed(Box::new(Upload::new(session, limits)?)),
         // The bytes of a socket are no body.
-        false if is_web_socket(session) => Way::Engine(Bytes::new()),
-        false => Way::Engine(body::read_raw(session, limits, context.body_place()).await?),
+        false if is_web_socket(session) => Way::default(),
+        false => Way::Held(body::read_raw(session, limits, context.body_place()).await?),
     };
     let wanted = &live.snapshot.observability.attributes;
     let looked_into = target.model().is_none() || attributes::look_into_bodies(wanted);
@@ -92,19 +99,18 @@ pub async fn admit(session: &mut Session<'_>, context: &mut Context, unknown: Pr
         attributes::of_body(wanted, document, &mut context.outcome);
     }
     context.outcome.asked_model = model.chars().take(256).collect();
-    context.outcome.bytes_in = if let Way::Engine(body) = &way { body.len() as u64 } else { 0 };
+    context.outcome.bytes_in = if let Way::Held(body) = &way { body.len() as u64 } else { 0 };
     let candidate = Candidate::new(&target.provider, model);
     let clocks = plan::clocks(&session.req_header().headers, std::slice::from_ref(&candidate), context.started)?;
     context.pass = Some(Box::new(Pass { target, keys: Keys::new(candidate, clocks), way, permit: None }));
     Ok(Ask::PassThrough)
 }
 
-/// Serves an admitted raw request. `Ok(true)` leaves it to the native loop, as [`pingora_proxy::ProxyHttp::proxy_upstream_filter`] has
-/// it.
+/// Serves an admitted raw request.
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn serve(gateway: &Gateway, session: &mut Session<'_>, context: &mut Context, mut pass: Box<Pass>) -> pingora::Result<bool> {
+pub async fn serve(gateway: &Gateway, session: &mut Session<'_>, context: &mut Context, mut pass: Box<Pass>) -> pingora::Result<()> {
     let live = context.live.clone();
     if let Some(gate) = live.gates.of(pass.keys.candidate.provider.index) {
         match enter(gate, session, context, &pass).await? {
@@ -112,19 +118,11 @@ pub async fn serve(gateway: &Gateway, session: &mut Session<'_>, context: &mut C
             Err(full) => {
                 let problem =
                     Problem::new(503, "concurrency_limit", format!("The provider is at its limit here: {full}. Try again in a second."));
-                reply::problem(session, context, &Problem { retry_after_s: Some(1), ..problem.closing() }).await?;
-                return Ok(false);
+                return reply::problem(session, context, &Problem { retry_after_s: Some(1), ..problem.closing() }).await;
             }
         }
     }
-    if matches!(pass.way, Way::Native(_)) {
-        context.outcome.unmeasured = true;
-        native::begin(session).await?;
-        context.pass = Some(pass);
-        return Ok(true);
-    }
-    engine::run(gateway, session, context, *pass).await?;
-    Ok(false)
+    engine::run(gateway, session, context, *pass).await
 }
 
 /// Waits for a place. What is held whole is given up when its client leaves meanwhile; the bytes of an upload are not to be touched here.
@@ -135,8 +133,8 @@ async fn enter(gate: &Gate, session: &mut Session<'_>, context: &mut Context, pa
     let (began, deadline) = (Instant::now(), pass.keys.clocks.first_byte);
     let waited = &mut context.outcome.waits.queue;
     let entered = match pass.way {
-        Way::Native(_) => Ok(counted(waited, gate.enter(deadline)).await),
-        Way::Engine(_) => Waiting { client: Some(session), waited }.on(deadline, gate.enter(deadline)).await,
+        Way::Streamed(_) => Ok(counted(waited, gate.enter(deadline)).await),
+        Way::Held(_) => Waiting { client: Some(session), waited }.on(deadline, gate.enter(deadline)).await,
     };
     context.outcome.waited(StageKind::Queue, began);
     match entered {
@@ -153,7 +151,7 @@ fn books<'a>(gateway: &'a Gateway, live: &'a Live, outcome: &'a mut Outcome) -> 
 }
 
 /// Bodies of unknown length, and long ones, unless they are JSON.
-fn is_native(session: &mut Session<'_>) -> bool {
+fn is_upload(session: &mut Session<'_>) -> bool {
     if is_web_socket(session) || session.is_body_empty() {
         return false;
     }
@@ -181,7 +179,7 @@ fn model(target: &Target, document: Option<&Document>) -> String {
 
 /// A JSON body, scanned. One that names its model twice is refused, for the provider might read the other one.
 fn document(way: &Way, headers: &HeaderMap, limits: &Limits) -> Result<Option<Document>, Problem> {
-    let Way::Engine(body) = way else { return Ok(None) };
+    let Way::Held(body) = way else { return Ok(None) };
     if body.is_empty() || !is_json(headers) || headers.contains_key(header::CONTENT_ENCODING) {
         return Ok(None);
     }

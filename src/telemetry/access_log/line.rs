@@ -59,7 +59,7 @@ pub(crate) const FIELDS: &[(&str, &str)] = &[
     ("response_bytes", "of the body to the client"),
     ("chunks", "pieces that a stream came in from the provider"),
     ("finish_reason", "why the model stopped, in OpenAI's words"),
-    ("own_us", "duration: all but the waits; left out of uploads"),
+    ("own_us", "duration: all but the waits"),
     ("waits", "durations: `client_us`, `queue_us`, `image_fetch_us`, `upstream_us`"),
     ("first_content_us", "when the first content was there for the client"),
     ("total_us", "duration of all"),

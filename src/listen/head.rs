@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+/// A longer method is none that anybody knows.
+const METHOD_BYTES: usize = 32;
+
 /// Which bytes a token may hold (RFC 9110, section 5.6.2).
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
@@ -98,6 +101,13 @@ pub fn check(raw: &[u8]) -> Result<(), Flaw> {
         fields.take(field)?;
     }
     fields.check(target, version)
+}
+
+/// Whether a request may begin with `read`, as far as that goes.
+#[must_use]
+pub fn may_begin(read: &[u8]) -> bool {
+    let method = read.iter().position(|byte| *byte == b' ').map_or(read, |end| read.get(..end).unwrap_or_default());
+    method.len() <= METHOD_BYTES && (method.is_empty() || is_token(method))
 }
 
 /// Cuts the first line off. Every line must end with CRLF, and hold nothing of the kind elsewhere.

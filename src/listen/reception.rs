@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::caps::{Caps, Place};
 use super::guard::{self, Guard, HeadWatch, Timing};
+use super::head;
 use super::proxy_protocol::{self, Named};
 use super::refusal;
 use super::tls::Certificates;
@@ -43,7 +44,7 @@ const TURNED_AWAY: usize = 256;
 /// Receives connections, and hands their requests to the proxy.
 pub struct Reception<A> {
     proxy: Arc<A>,
-    /// What `proxy` drives, for calls that it need not.
+    /// What `proxy` drives, for requests that it need not.
     gateway: Gateway,
     live: Arc<ArcSwap<Live>>,
     flights: Arc<Flights>,
@@ -124,7 +125,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
         Some(())
     }
 
-    /// Request after request: calls by the gateway itself, anything else by Pingora's driver, with word to the guard when each begins.
+    /// Request after request: by the gateway itself, or what is unusual by Pingora's driver, with word to the guard when each begins.
     async fn http1(&self, stream: Stream, read: BytesMut, (began, patience): (Instant, Duration), shutdown: &ShutdownWatch) {
         let watch = Arc::new(HeadWatch::default());
         let timing = Timing { patience, since: began, begun: !read.is_empty() };
@@ -144,13 +145,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Reception<A> {
         let mut session = match next {
             Next::Stream(mut stream, mut read) => {
                 await_head(&mut stream, &mut read).await?;
-                let (stream, read) = if Gateway::may_serve(&read) {
-                    match self.gateway.serve(stream, read, watch, shutdown).await {
-                        Ok(next) => return next.map(|(stream, read)| Next::Stream(stream, read)),
-                        Err(others) => others,
-                    }
-                } else {
-                    (stream, read)
+                let (stream, read) = match self.gateway.serve(stream, read, watch, shutdown).await {
+                    Ok(next) => return next.map(|(stream, read)| Next::Stream(stream, read)),
+                    Err(others) => others,
                 };
                 let mut session = ServerSession::new_http1(stream);
                 session.set_keepalive((!*shutdown.borrow()).then_some(IDLE_S));
@@ -248,12 +245,12 @@ impl Door {
     }
 }
 
-/// Reads until the head of a call is whole or too long to be awaited, or it is no call. `None` if the client ends before.
+/// Reads until a head is whole or too long to be awaited, or it is none. `None` if the client ends before.
 async fn await_head(stream: &mut Stream, read: &mut BytesMut) -> Option<()> {
     let mut searched = 0;
     loop {
         let unseen = read.get(searched..).unwrap_or_default();
-        if !Gateway::may_serve(read) || read.len() > serve::HEAD_BYTES_MAX || has_blank_line(unseen) {
+        if !head::may_begin(read) || read.len() > serve::HEAD_BYTES_MAX || has_blank_line(unseen) {
             return Some(());
         }
         // A line end may have come in part.

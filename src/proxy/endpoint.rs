@@ -156,17 +156,6 @@ pub fn find(head: &RequestHeader, snapshot: &Snapshot) -> Result<Ask, Problem> {
     })
 }
 
-/// Whether what a connection begins a request with is a call, as most are, or may yet become one: `POST`, a fixed path as it stands.
-/// Another may be a call too.
-#[must_use]
-pub fn may_be_call(read: &[u8]) -> bool {
-    let may_be = |(path, method, ask): &(&str, Method, Ask)| {
-        let begins = [method.as_str(), " ", path, " "].into_iter().flat_map(str::bytes);
-        matches!(ask, Ask::Call(_)) && begins.zip(read).all(|(known, byte)| known == *byte)
-    };
-    ENDPOINTS.iter().any(may_be)
-}
-
 /// The dialect whose name leads the path, and what follows it.
 fn split_home(path: &str) -> (Option<&'static dyn Client>, &str) {
     let named = CLIENTS.iter().find_map(|client| {

@@ -1,8 +1,8 @@
-//! One call of an HTTP/1 connection through its phases, without Pingora's driver.
+//! One request of an HTTP/1 connection through its phases, without Pingora's driver.
 //!
-//! That driver moves each request into boxes of many kilobytes, and those of its phases into more, made for paths that a call never
+//! That driver moves each request into boxes of many kilobytes, and those of its phases into more, made for paths that no request here
 //! takes: an eighth of the instructions of a small one, and a quarter of the memory of an open stream. What it does beside is little.
-//! It still drives what may go through its native loop, and HTTP/2.
+//! It still drives upgrades, very long heads, and HTTP/2.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use pingora_proxy::ProxyHttp as _;
 
 use super::context::Context;
 use super::session::{Http1, Session};
-use super::{Gateway, endpoint, failed, finish};
+use super::{Gateway, failed, finish};
 use crate::listen::guard::HeadWatch;
 
 pub use super::session::HEAD_BYTES_MAX;
@@ -22,13 +22,7 @@ pub use super::session::HEAD_BYTES_MAX;
 pub type Others = (Stream, BytesMut);
 
 impl Gateway {
-    /// Whether what a connection begins a request with, `read`, is a call, or may yet become one.
-    #[must_use]
-    pub fn may_serve(read: &[u8]) -> bool {
-        endpoint::may_be_call(read)
-    }
-
-    /// Serves a call of which `read` has been read, with a whole head. Returns the connection for the next request, and what was read of
+    /// Serves a request of which `read` has been read, with a whole head. Returns the connection for the next request, and what was read of
     /// that; `None` if it is closed.
     ///
     /// # Errors

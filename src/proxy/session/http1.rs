@@ -1,8 +1,9 @@
-//! A client's HTTP/1 connection during one call: its head, its body, and whether it is still there. [`super::answer`] writes.
+//! A client's HTTP/1 connection during one request: its head, its body, and whether it is still there. [`super::answer`] writes.
 //!
-//! Our own codec and not Pingora's server session, for calls only and with a head that has arrived whole and is sound: a body of
-//! announced length is read straight into its place, where that session copies each byte twice on its way (measured: a quarter of the
-//! CPU time of an image), and nothing is kept that only an upgrade, a retry or a cache would need. What is unusual is Pingora's.
+//! Our own codec and not Pingora's server session, for a head that has arrived whole and is sound: a body of announced length is read
+//! straight into its place, where that session copies each byte twice on its way (measured: a quarter of the CPU time of an image);
+//! chunks are read strictly, where that one takes an empty size for the last; and nothing is kept that only an upgrade, a retry or a cache
+//! would need. What is unusual is Pingora's.
 
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
@@ -33,7 +34,7 @@ const AHEAD_BYTES: usize = 16 * 1024;
 const UNWANTED_BYTES: usize = 64 << 20;
 const UNWANTED: Duration = Duration::from_secs(2);
 
-/// A client's connection during one call.
+/// A client's connection during one request.
 pub struct Http1 {
     pub(super) stream: Stream,
     /// What has arrived and has not been taken: of the body, or of the next request.
@@ -60,7 +61,7 @@ impl Http1 {
     /// What it was given.
     pub fn open(stream: Stream, read: BytesMut) -> Result<Self, (Stream, BytesMut)> {
         let Some((head, length)) = parse(&read) else { return Err((stream, read)) };
-        let Some(body) = framing(&head.headers) else { return Err((stream, read)) };
+        let Some(body) = framing(&head.headers).filter(|_| !leads_elsewhere(&head)) else { return Err((stream, read)) };
         let mut arrived = read;
         // What was parsed holds what it needs.
         let _ = arrived.split_to(length);
@@ -223,6 +224,11 @@ fn parse(read: &BytesMut) -> Option<(RequestHeader, usize)> {
     parts.version = if request.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
     parts.headers = headers;
     Some((parts.into(), length))
+}
+
+/// Whether what follows may be no HTTP.
+fn leads_elsewhere(head: &RequestHeader) -> bool {
+    head.method == Method::CONNECT || head.headers.contains_key(header::UPGRADE)
 }
 
 /// How the body of a sound head is framed; `None` for a length beyond all numbers.

@@ -12,9 +12,9 @@ pub use self::http1::{HEAD_BYTES_MAX, Http1};
 
 /// The client's side of a request.
 pub enum Session<'s> {
-    /// Pingora drives it: HTTP/2, and what may go through its native loop.
+    /// Pingora drives it: HTTP/2, and of HTTP/1 what is unusual, WebSockets among it.
     Driven(&'s mut pingora_proxy::Session),
-    /// The gateway itself does: calls over HTTP/1.
+    /// The gateway itself does: HTTP/1.
     Served(&'s mut Http1),
 }
 

@@ -64,6 +64,7 @@ mod stop;
 mod stream;
 mod traces;
 mod translate;
+mod upload;
 mod upstream;
 mod vertex;
 mod walk;

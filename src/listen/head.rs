@@ -106,6 +106,9 @@ pub fn check(raw: &[u8]) -> Result<(), Flaw> {
 /// Whether a request may begin with `read`, as far as that goes.
 #[must_use]
 pub fn may_begin(read: &[u8]) -> bool {
+    if read.contains(&b'\n') {
+        return line(read).and_then(|(line, _)| request_line_parts(line)).is_ok();
+    }
     let method = read.iter().position(|byte| *byte == b' ').map_or(read, |end| read.get(..end).unwrap_or_default());
     method.len() <= METHOD_BYTES && (method.is_empty() || is_token(method))
 }

@@ -143,13 +143,42 @@ async fn unknown_paths_and_methods_are_told_in_openais_shape() {
 }
 
 #[tokio::test]
-async fn too_many_header_fields_are_refused() {
+async fn too_many_header_fields_are_431_in_the_clients_words() {
     let (openai, gateway) = gateway("").await;
-    let names: Vec<String> = (0..150).map(|i| format!("x-field-{i}")).collect();
-    let headers: Vec<(&str, &str)> = names.iter().map(|n| (n.as_str(), "1")).collect();
-    let reply = gateway.chat_with(&headers, ask("gpt-4o").to_string().as_bytes()).await;
-    assert!(matches!(reply.status, 400 | 431), "{}", reply.text());
+    // Beyond 256 no field can be read.
+    for count in [150, 255, 256, 257, 300, 5_000] {
+        let names: Vec<String> = (0..count).map(|i| format!("x-field-{i}")).collect();
+        let headers: Vec<(&str, &str)> = names.iter().map(|n| (n.as_str(), "1")).collect();
+        let body = ask("gpt-4o").to_string();
+        for (path, code) in [
+            ("/v1/chat/completions", Some("header_too_large")),
+            ("/v1/messages", None),
+            ("/v1beta/models/gemini-2.5-flash:generateContent", None),
+            ("/openai/v1/files", Some("header_too_large")),
+        ] {
+            let reply = client::send(gateway.address, "POST", path, &headers, body.as_bytes()).await;
+            let json = reply.expect(431).json();
+            assert_eq!(json["error"]["code"].as_str(), code, "{count} {path}: {json}");
+            assert_eq!(json["type"] == "error", path == "/v1/messages", "{count} {path}: {json}");
+            assert_eq!(json["error"]["code"] == 431, path.contains("gemini"), "{count} {path}: {json}");
+        }
+    }
+    for length in [70_000, 1_200_000] {
+        let long = "v".repeat(length);
+        let reply = client::send(gateway.address, "GET", "/v1/models", &[("x-long", &long)], b"").await;
+        assert_eq!(reply.expect(431).json()["error"]["code"], "header_too_large", "{length}");
+    }
     assert!(openai.received().is_empty());
+}
+
+#[tokio::test]
+async fn the_lines_of_a_body_are_no_header_fields() {
+    let (_openai, gateway) = gateway("").await;
+    let sent = format!("POST /v1/messages HTTP/1.1\r\nhost h\r\n\r\n{}", "\n".repeat(500));
+    let mut connection = client::connect(gateway.address).await;
+    connection.write(sent.as_bytes()).await.unwrap();
+    let reply = client::answer(&mut connection).await;
+    assert_eq!(reply.expect(400).json()["type"], "error", "in Anthropic's shape: {}", reply.text());
 }
 
 #[tokio::test]

@@ -97,6 +97,7 @@ async fn what_is_refused_is_counted_and_told_once() {
 #[tokio::test]
 async fn so_is_what_cannot_be_read() {
     let watched = Watched::start().await;
+    let crowded = format!("GET /v1/models HTTP/1.1\r\nHost: h\r\n{}\r\n", "x: y\r\n".repeat(300));
     for (sent, status, code) in [
         // Two readers could read it in two ways.
         (
@@ -106,6 +107,7 @@ async fn so_is_what_cannot_be_read() {
         ),
         ("GET /v1/models HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n", 400, "malformed_head"),
         ("GET\r\n\r\n", 400, "malformed_head"),
+        (&crowded, 431, "header_too_large"),
         ("CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n", 405, "method_not_allowed"),
         ("GET /v1/models HTTP/1.1\r\nHo", 408, "request_timeout"),
         (

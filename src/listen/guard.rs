@@ -28,6 +28,11 @@ use crate::telemetry::Telemetry;
 /// How long a connection that is closed is read on, so that the last answer is not lost to a reset, and how much.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
+/// So many fields and bytes of a head Pingora reads. One with more it refuses as it does one that is none.
+const FIELDS_MAX: usize = 256;
+const HEAD_BYTES_MAX: usize = (1 << 20) - 1;
+/// So much of a head is kept: its path tells whose words the client reads.
+const OPENING_BYTES: usize = 32;
 
 /// Where a connection is: in the head of a request, or past it. Shared by the connection, its guard and the request's first phase.
 #[derive(Debug, Default)]
@@ -95,10 +100,43 @@ struct Head {
     since: Option<Instant>,
     /// Whether any of it has come.
     begun: bool,
+    /// What came first.
+    opening: [u8; OPENING_BYTES],
+    /// How many lines and bytes of it have come.
+    lines: usize,
+    bytes: usize,
     /// Runs where the client keeps us waiting.
     alarm: Option<Pin<Box<Sleep>>>,
     /// Pingora's own refusal was replaced.
     refused: bool,
+}
+
+impl Head {
+    /// Notes more of it. A few nanoseconds, in the way of every request.
+    fn see(&mut self, come: &[u8]) {
+        if !self.begun {
+            self.begun = true;
+            self.opening.iter_mut().zip(come).for_each(|(kept, byte)| *kept = *byte);
+        }
+        self.bytes += come.len();
+        let before = self.lines;
+        self.lines += lines(come);
+        if self.lines > FIELDS_MAX
+            && let Some(end) = memchr::memmem::find(come, b"\r\n\r\n")
+        {
+            // A body has come along, which has lines of its own.
+            self.lines = before + lines(come.get(..end).unwrap_or_default());
+        }
+    }
+
+    /// Whether it is longer than Pingora reads: the request line and more fields than that.
+    fn is_too_long(&self) -> bool {
+        self.lines > FIELDS_MAX || self.bytes > HEAD_BYTES_MAX
+    }
+}
+
+fn lines(text: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', text).count()
 }
 
 impl Guard {
@@ -132,8 +170,8 @@ impl Guard {
         }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buf);
-        if read.is_ready() && buf.filled().len() > before {
-            self.head.begun = true;
+        if let Some(come) = buf.filled().get(before..).filter(|come| !come.is_empty()) {
+            self.head.see(come);
         }
         if self.head.begun {
             self.head.since.get_or_insert_with(Instant::now);
@@ -163,7 +201,7 @@ impl Guard {
         let Some(problem) = problem else { return };
         let request_id = accept::new_request_id();
         log::debug!("{request_id} from {} ended with {}: {}", peer(&self.inner), problem.status, problem.message);
-        let answer = refusal::render(problem, &request_id);
+        let answer = refusal::render_in(accept::speaker(&self.head.opening), problem, &request_id);
         if let Some(telemetry) = &self.telemetry {
             telemetry.request(refusal::record(problem, request_id, address(&self.inner), &answer));
         }
@@ -180,8 +218,9 @@ impl Guard {
     /// Pingora writes before a head has been read: it refuses one it cannot parse. We say it in our own words.
     fn replace_refusal(&mut self, cx: &mut Context<'_>, written: &[u8]) {
         if !self.head.refused {
-            let status = written.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-            self.refuse(cx, Some(&refusal::malformed(status)));
+            let status = || written.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+            let problem = if self.head.is_too_long() { refusal::too_long() } else { refusal::malformed(status()) };
+            self.refuse(cx, Some(&problem));
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use heliostat_filters::dialect::Dialect;
 use heliostat_filters::dialect::openai::OpenAi;
 
 use crate::proxy::problem::Problem;
@@ -22,6 +23,12 @@ pub fn slow() -> Problem {
     Problem::new(408, "request_timeout", "The head of the request did not arrive in time. Send it at once.")
 }
 
+/// The head is longer than we can read, whatever the limits allow.
+#[must_use]
+pub fn too_long() -> Problem {
+    Problem::new(431, "header_too_large", "The request head is larger than 1048575 bytes or 256 fields.")
+}
+
 /// What is said where Pingora refuses a head by itself; `status` is what it would have said.
 #[must_use]
 pub fn malformed(status: Option<u16>) -> Problem {
@@ -31,10 +38,16 @@ pub fn malformed(status: Option<u16>) -> Problem {
     }
 }
 
-/// The whole answer, after which the connection is closed.
+/// The whole answer, after which the connection is closed, to a client of which nothing is known.
 #[must_use]
 pub fn render(problem: &Problem, request_id: &str) -> Bytes {
-    let body = problem.body(&OpenAi, request_id);
+    render_in(&OpenAi, problem, request_id)
+}
+
+/// The same in the client's dialect.
+#[must_use]
+pub fn render_in(dialect: &dyn Dialect, problem: &Problem, request_id: &str) -> Bytes {
+    let body = problem.body(dialect, request_id);
     let reason = http::StatusCode::from_u16(problem.status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
     let retry_after = problem.retry_after_s.map_or_else(String::new, |seconds| format!("retry-after: {seconds}\r\n"));
     let mut head = String::new();

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use heliostat_filters::dialect::{Dialect, Gemini};
+use heliostat_filters::dialect::openai::OpenAi;
+use heliostat_filters::dialect::{Client, Dialect, Gemini};
 use http::{HeaderMap, HeaderName, header};
 use pingora::http::RequestHeader;
 
+use super::endpoint;
 use super::passthrough::decoded;
 use super::problem::Problem;
 use super::redact;
@@ -36,6 +38,14 @@ pub fn sound(session: &Session<'_>) -> Result<(), Problem> {
         let message = format!("The head of the request is not well-formed HTTP/1.1: {flaw}. Check the client, or the proxy in front.");
         Problem::new(400, "malformed_head", message).closing()
     })
+}
+
+/// In whose words a request is answered of which only the first bytes are known: by its path, as far as they go.
+#[must_use]
+pub fn speaker(opening: &[u8]) -> &'static dyn Client {
+    let mut words = opening.split(|byte| matches!(byte, b' ' | b'\r' | b'\n' | 0));
+    let head = words.next().zip(words.next()).and_then(|(method, path)| RequestHeader::build(method, path, None).ok());
+    head.map_or(&OpenAi, |head| endpoint::speaker(&head))
 }
 
 /// Checks the head against the limits.

@@ -65,6 +65,13 @@ async fn a_client_that_stops_sending_is_408_and_the_provider_is_not_to_blame() {
 }
 
 #[tokio::test]
+async fn an_upload_must_make_a_step_within_each_body_timeout() {
+    let (_provider, gateway) = one_with(|config| config.top("limits: { body_timeout_ms: 300 }")).await;
+    let mut connection = begin(&gateway, &http::chunk(b"some")).await;
+    assert!(client::answer(&mut connection).await.expect(408).error().contains("body_timeout_ms"));
+}
+
+#[tokio::test]
 async fn a_provider_that_refuses_before_the_end_is_heard() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gateway = Gateway::start(Config::new().at("openai", &format!("http://{}", listener.local_addr().unwrap()))).await;

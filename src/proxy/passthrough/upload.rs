@@ -20,6 +20,8 @@ use crate::upstream::verdict::Phase;
 
 /// How long a client may pause, as in any body.
 const PAUSE: Duration = Duration::from_secs(30);
+/// So much must arrive within each `limits.body_timeout_ms`, or the rest: an upload may take long, but not its place for nothing.
+const STEP_BYTES: u64 = 64 * 1024;
 /// So much of a body is kept, that it can be sent again with another key.
 const KEPT_BYTES: usize = 64 * 1024;
 /// The end of a body in chunks.
@@ -35,6 +37,9 @@ pub struct Upload {
     /// Most bytes that pass.
     limit_bytes: u64,
     read_bytes: u64,
+    /// How long a step may take, when the one under way must have been made, and how far that leads.
+    patience: Duration,
+    step: (Instant, u64),
     /// All that has been read, as long as that is little.
     kept: Option<BytesMut>,
     /// The client waits for a word before it sends anything.
@@ -63,7 +68,9 @@ impl Upload {
             return Err(too_large(limit_bytes));
         }
         let (kept, awaits) = (Some(BytesMut::new()), body::expects_continue(session));
-        Ok(Self { length, limit_bytes, read_bytes: 0, kept, awaits, has_ended: false, refused: None })
+        let patience = Duration::from_millis(limits.body_timeout_ms);
+        let step = (Instant::now() + patience, STEP_BYTES);
+        Ok(Self { length, limit_bytes, read_bytes: 0, patience, step, kept, awaits, has_ended: false, refused: None })
     }
 
     /// How it is framed for the provider.
@@ -151,7 +158,7 @@ impl Upload {
         if std::mem::take(&mut self.awaits) {
             session.write_continue().await.map_err(|_| Ended::ClientGone)?;
         }
-        let pause = until.min(Instant::now() + PAUSE);
+        let pause = until.min(self.step.0).min(Instant::now() + PAUSE);
         // Without room for it, a body comes in pieces.
         let mut room = BytesMut::new();
         let event = async {
@@ -172,7 +179,16 @@ impl Upload {
             }
             Event::Read(Err(error)) => Err(self.unreadable(&error)),
             Event::Answered => Ok(None),
-            Event::Late => Err(self.refuse(too_slow(pause == until))),
+            Event::Late => {
+                let too_slow = if pause == until {
+                    too_slow("The request body took longer to arrive than network.timeouts.total_ms allows.")
+                } else if pause == self.step.0 {
+                    too_slow("Less than 64 KiB of the request body arrived within limits.body_timeout_ms.")
+                } else {
+                    too_slow("The request body stopped arriving for 30 seconds.")
+                };
+                Err(self.refuse(too_slow))
+            }
         }
     }
 
@@ -182,6 +198,9 @@ impl Upload {
         self.read_bytes += length;
         if self.read_bytes > self.limit_bytes {
             return Err(self.refuse(too_large(self.limit_bytes)));
+        }
+        if self.read_bytes >= self.step.1 {
+            self.step = (Instant::now() + self.patience, self.read_bytes + STEP_BYTES);
         }
         match &mut self.kept {
             Some(kept) if kept.len() + piece.len() <= KEPT_BYTES => kept.extend_from_slice(&piece),
@@ -212,10 +231,6 @@ fn too_large(limit_bytes: u64) -> Problem {
     Problem::new(413, "request_too_large", message).closing()
 }
 
-fn too_slow(in_all: bool) -> Problem {
-    let message = match in_all {
-        true => "The request body took longer to arrive than network.timeouts.total_ms allows.",
-        false => "The request body stopped arriving for 30 seconds.",
-    };
+fn too_slow(message: &str) -> Problem {
     Problem::new(408, "request_timeout", message).closing()
 }

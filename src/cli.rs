@@ -58,7 +58,7 @@ enum Command {
         /// The configuration file, YAML or JSON
         #[arg(long, short, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// Do not look for the secrets that env.NAME and file.PATH name
+        /// Do not look for the secrets that env.NAME, file.PATH and credential.NAME name
         #[arg(long)]
         without_env: bool,
     },
@@ -70,7 +70,7 @@ enum Command {
         /// The configuration file, YAML or JSON
         #[arg(long, short, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// Do not look for the secrets that env.NAME and file.PATH name
+        /// Do not look for the secrets that env.NAME, file.PATH and credential.NAME name
         #[arg(long)]
         without_env: bool,
         /// The path it would be sent to

@@ -26,7 +26,8 @@ pub enum Cooldown {
     /// 401: the credential, until the next reload.
     Refused,
     /// 403: the credential for this model, until the next reload. Not for all its models: which model is asked is the client's
-    /// choice, and one client asking for a model the account lacks must not switch the credential off for everyone.
+    /// choice, and one client asking for a model the account lacks must not switch the credential off for everyone. A raw
+    /// request that names no model (`GET /openai/v1/models`) has none to remember it for: the next key is tried, and it is forgotten.
     Forbidden,
     /// 402, or a 429 that waiting does not cure (`insufficient_quota`): the credential, for 10 minutes.
     Unpaid,

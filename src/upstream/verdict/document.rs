@@ -20,7 +20,8 @@ What a failed attempt leads to, before the first byte went to the client. Writte
 Next, with `max_retries` unset: while another candidate and another key at the same host are left; and while only the key is. A key
 at another host is tried before the next candidate. Breaker: `opens` once the wait was fair (`fair_ms`, or the provider's clock),
 `counts` as a fault, or the host `answered`. Client: after one attempt that was not in the client's own dialect; a request's fault
-keeps the provider's status and code.
+keeps the provider's status and code. What is remembered of a model is forgotten where a request of a provider's own API names none:
+a 403 to `GET /openai/v1/models` leads to the next key, and switches none off.
 
 Beside these an attempt is `ok`, `client_gone`, or `hedged`: given up because the other of two was quicker (`network.hedge`). That is
 nobody's fault: nothing is remembered of it but that its first content would have taken longer.

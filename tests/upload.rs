@@ -28,12 +28,16 @@ async fn upload(gateway: &Gateway) -> client::Reply {
 #[tokio::test]
 async fn chunks_that_are_none_are_refused_and_begin_no_other_request() {
     let (provider, gateway) = one_with(|config| config).await;
-    for kind in ["audio/wav", "application/json"] {
+    // What is no WebSocket's handshake is no other upgrade either.
+    for (kind, upgrade) in [("audio/wav", "h2c"), ("application/json", "h2c"), ("audio/wav", "websocket")] {
         for bad in
             ["\r\n\r\n", " \r\n\r\n", ";a=b\r\n\r\n", "0;\n\r\n\r\n", "2;\nxx\r\nhe\r\n0\r\n\r\n", "2\r\nhello\r\n0\r\n\r\n", "x\r\n"]
         {
             let mut connection = client::connect(gateway.address).await;
-            let head = http::head("POST /openai/v1/files HTTP/1.1", &[("host", "h"), ("content-type", kind), CHUNKED]);
+            let head = http::head(
+                "POST /openai/v1/files HTTP/1.1",
+                &[("host", "h"), ("content-type", kind), ("connection", "upgrade"), ("upgrade", upgrade), CHUNKED],
+            );
             let another = b"GET /openai/v1/smuggled HTTP/1.1\r\nhost: h\r\n\r\n";
             connection.write(&[&head, bad.as_bytes(), another].concat()).await.unwrap();
             assert!(client::answer(&mut connection).await.expect(400).header("connection").contains("close"), "{bad:?}");

@@ -21,8 +21,8 @@ use super::answer::BodyFraming;
 use crate::listen::{guard, head};
 use crate::upstream::framing::{Body, Chunk};
 
-/// The longest head that is awaited; a longer one is Pingora's to judge.
-pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// The longest head that is awaited, twice the default of `limits.header_bytes`; a longer one is Pingora's to judge.
+pub const HEAD_BYTES_MAX: usize = 128 * 1024;
 /// Most fields of a head; one with more is Pingora's to judge.
 const FIELDS: usize = 128;
 /// How much is read at once of a body in chunks.
@@ -61,7 +61,7 @@ impl Http1 {
     /// What it was given.
     pub fn open(stream: Stream, read: BytesMut) -> Result<Self, (Stream, BytesMut)> {
         let Some((head, length)) = parse(&read) else { return Err((stream, read)) };
-        let Some(body) = framing(&head.headers).filter(|_| !leads_elsewhere(&head)) else { return Err((stream, read)) };
+        let Some(body) = framing(&head.headers).filter(|body| !leads_elsewhere(&head, body)) else { return Err((stream, read)) };
         let mut arrived = read;
         // What was parsed holds what it needs.
         let _ = arrived.split_to(length);
@@ -180,7 +180,9 @@ impl Http1 {
             self.keep_alive = matches!(drained, Ok(Some(())));
         }
         if self.keep_alive {
-            return Some((self.stream, self.arrived));
+            // A connection that rests keeps no room.
+            let arrived = if self.arrived.is_empty() { BytesMut::new() } else { self.arrived };
+            return Some((self.stream, arrived));
         }
         Box::pin(self.stream.shutdown()).await;
         None
@@ -226,9 +228,10 @@ fn parse(read: &BytesMut) -> Option<(RequestHeader, usize)> {
     Some((parts.into(), length))
 }
 
-/// Whether what follows may be no HTTP.
-fn leads_elsewhere(head: &RequestHeader) -> bool {
-    head.method == Method::CONNECT || head.headers.contains_key(header::UPGRADE)
+/// Whether what follows may be no HTTP. A body, and any other upgrade than a WebSocket's, says that it is.
+fn leads_elsewhere(head: &RequestHeader, body: &Body) -> bool {
+    let is_web_socket = |upgrade: &HeaderValue| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket");
+    head.method == Method::CONNECT || (body.is_finished() && head.headers.get(header::UPGRADE).is_some_and(is_web_socket))
 }
 
 /// How the body of a sound head is framed; `None` for a length beyond all numbers.

@@ -288,6 +288,27 @@ async fn an_answer_without_content_stays_without() {
 }
 
 #[tokio::test]
+async fn of_a_length_and_chunks_the_chunks_count() {
+    let one = one("openai").await;
+    let (reply, ()) = tokio::join!(one.get("/openai/v1/files/f/content"), async {
+        let mut upstream = one.provider.next_request().await.into_connection();
+        let fields = [("content-length", "3"), ("transfer-encoding", "chunked")];
+        upstream.write(&http::head("HTTP/1.1 200 OK", &fields)).await.unwrap();
+        upstream.write(&[http::chunk(b"hello"), b"0\r\n\r\n".to_vec()].concat()).await.unwrap();
+    });
+    assert_eq!((reply.expect(200).text(), reply.head.header("content-length")), ("hello".into(), None));
+}
+
+#[tokio::test]
+async fn what_the_providers_connection_names_ends_with_it() {
+    let one = one("openai").await;
+    let answer = reply::json(json!({})).header("connection", "keep-alive, X-Secret").header("x-secret", "s").header("x-open", "o");
+    one.provider.script([answer]);
+    let reply = one.get("/openai/v1/files").await;
+    assert_eq!((reply.expect(200).head.header("x-secret"), reply.header("x-open")), (None, "o"));
+}
+
+#[tokio::test]
 async fn a_long_chunked_upload_streams_through() {
     let one = one("openai").await;
     one.provider.script([reply::json(json!({"id": "file-1"}))]);

@@ -85,7 +85,7 @@ impl Connection {
     pub async fn read_head(&mut self) -> io::Result<Head> {
         let mut interim = 0;
         loop {
-            if let Some(head) = Head::take(&mut self.buffer)? {
+            if let Some(mut head) = Head::take(&mut self.buffer)? {
                 if head.status < 100 {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "a status that answers nothing"));
                 }
@@ -97,6 +97,10 @@ impl Connection {
                     continue;
                 }
                 let framing = Framing::of(&head)?;
+                if matches!(framing.body, Body::Chunked(_)) {
+                    // The coding overrides it, for whoever the answer is passed on to as well (RFC 9112 §6.3).
+                    head.remove("content-length");
+                }
                 self.reusable &= framing.keep_alive;
                 self.body = framing.body;
                 return Ok(head);

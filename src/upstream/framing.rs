@@ -55,8 +55,8 @@ impl Framing {
     /// # Errors
     /// `InvalidData`: lengths that disagree, or a transfer coding we did not ask for.
     pub fn of(head: &Head) -> io::Result<Self> {
-        let said_close = has_token(head, "connection", "close");
-        let said_keep = has_token(head, "connection", "keep-alive");
+        let said_close = head.lists("connection", "close");
+        let said_keep = head.lists("connection", "keep-alive");
         let keep_alive = !said_close && (head.http_1_1 || said_keep);
         let length = content_length(head)?;
         if head.status == 101 {
@@ -66,7 +66,7 @@ impl Framing {
             return Ok(Self { body: Body::finished(), keep_alive });
         }
         if head.get("transfer-encoding").is_some() {
-            if !has_token(head, "transfer-encoding", "chunked") {
+            if !head.lists("transfer-encoding", "chunked") {
                 return Err(invalid("unknown transfer coding"));
             }
             // Both length and coding: the coding counts, and the connection is not trusted any further.
@@ -240,12 +240,6 @@ fn content_length(head: &Head) -> io::Result<Option<u64>> {
     let Some(first) = lengths.next() else { return Ok(None) };
     let first: u64 = first.ok_or_else(|| invalid("not a content length"))?;
     if lengths.all(|other| other == Some(first)) { Ok(Some(first)) } else { Err(invalid("content lengths disagree")) }
-}
-
-fn has_token(head: &Head, name: &str, token: &str) -> bool {
-    head.all(name)
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .any(|value| value.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
 fn invalid(why: &'static str) -> io::Error {

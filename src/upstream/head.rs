@@ -94,6 +94,13 @@ impl Head {
         self.fields().filter(move |(field, _)| field.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
     }
 
+    /// Whether a field of that name lists a token, in any case: `close` among what `Connection` says.
+    #[must_use]
+    pub fn lists(&self, name: &str, token: &str) -> bool {
+        let listed = self.all(name).flat_map(|value| value.split(|byte| *byte == b','));
+        listed.map(<[u8]>::trim_ascii).any(|listed| listed.eq_ignore_ascii_case(token.as_bytes()))
+    }
+
     /// Drops every field of that name.
     pub fn remove(&mut self, name: &str) {
         let Self { received, fields, .. } = self;

@@ -157,14 +157,15 @@ pub fn key_in_protocol(client: &HeaderMap) -> Option<&str> {
     offered.flat_map(|value| value.split(',')).find_map(|protocol| protocol.trim().strip_prefix(KEY_PROTOCOL))
 }
 
-/// Adds to an answer of ours what comes back of the provider's.
+/// Adds to an answer of ours what comes back of the provider's: not what its own `Connection` names, which ends with it (RFC 9110
+/// §7.6.1).
 ///
 /// # Errors
 /// None in practice: values were received as header values.
 pub fn add_upstream(header: &mut ResponseHeader, upstream: &Head, links: Option<&Links>) -> pingora::Result<()> {
     for (name, value) in upstream.fields() {
         let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) else { continue };
-        if !matches(ENDS_HERE, name.as_str()) {
+        if !matches(ENDS_HERE, name.as_str()) && !upstream.lists("connection", name.as_str()) {
             let value = links.and_then(|links| links.rewritten(name.as_str(), &value)).unwrap_or(value);
             header.append_header(name, value)?;
         }

@@ -76,6 +76,21 @@ async fn a_body_shorter_than_announced_is_400_and_sends_nothing() {
 }
 
 #[tokio::test]
+async fn chunks_that_are_none_and_trailers_without_end_are_400() {
+    let (openai, gateway) = gateway().await;
+    openai.always(reply::json(native::openai("ok")));
+    let body = ask("a").to_string();
+    let chunk = format!("{:x}\r\n{body}\r\n", body.len());
+    let trailer = |lines| format!("{chunk}0\r\n{}", format!("x-t: {}\r\n", "a".repeat(993)).repeat(lines));
+    for (sent, status) in [(trailer(16) + "\r\n", " 200 "), (trailer(17), " 400 "), (chunk.clone() + "zz\r\n", " 400 ")] {
+        let head = format!("POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n");
+        let answer = raw(&gateway, format!("{head}{sent}").as_bytes()).await;
+        assert!(answer.contains(status), "{answer}");
+        assert_eq!(answer.contains("incomplete_body") && answer.contains("chunks"), status == " 400 ", "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_closes_its_side_has_left_and_is_told_nothing() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let (openai, gateway) = gateway().await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Version, header};
+use pingora::ErrorType;
 use tokio::time::Instant;
 
 use super::problem::Problem;
@@ -150,6 +151,10 @@ pub fn out_of_memory() -> Problem {
 }
 
 fn broken(error: &pingora::Error) -> Problem {
-    let problem = Problem::new(400, "incomplete_body", "The request body ended before its announced length.").closing();
+    let message = match error.etype() {
+        ErrorType::InvalidHTTPHeader => "The chunks of the request body are not well-formed, or their trailer is longer than 16 KiB.",
+        _ => "The request body ended before its announced length.",
+    };
+    let problem = Problem::new(400, "incomplete_body", message).closing();
     Problem { log: Some(error.to_string()), ..problem }
 }

@@ -9,6 +9,8 @@ use super::head::Head;
 
 /// The longest chunk-size or trailer line we accept.
 const LINE_LIMIT_BYTES: usize = 8 * 1024;
+/// The longest trailer section we accept, in bytes. It is dropped, but reading it costs all the same.
+const TRAILER_LIMIT_BYTES: usize = 16 * 1024;
 /// The most digits of a chunk's size.
 const SIZE_DIGITS: usize = 15;
 /// Chunks are joined up to this length.
@@ -43,8 +45,8 @@ pub enum Chunk {
     Data(u64),
     /// Before the line end that follows a chunk.
     DataEnd,
-    /// In the trailer, which is dropped.
-    Trailer,
+    /// So many bytes into the trailer, which is dropped.
+    Trailer(usize),
     /// At the end.
     End,
 }
@@ -184,9 +186,14 @@ fn next_data(chunk: &mut Chunk, bytes: &[u8], at: &mut usize) -> io::Result<Rang
                 Some(_) => return Err(invalid("a chunk is longer than its size")),
                 None => return Ok(*at..*at),
             },
-            Chunk::Trailer => match take_line(rest, at)? {
+            Chunk::Trailer(read) => match take_line(rest, at)? {
                 Some([]) => *chunk = Chunk::End,
-                Some(_) => {}
+                Some(line) => {
+                    *read += line.len() + b"\r\n".len();
+                    if *read > TRAILER_LIMIT_BYTES {
+                        return Err(invalid("a trailer longer than 16 KiB"));
+                    }
+                }
                 None => return Ok(*at..*at),
             },
         }
@@ -194,7 +201,7 @@ fn next_data(chunk: &mut Chunk, bytes: &[u8], at: &mut usize) -> io::Result<Rang
 }
 
 fn after_size(size: u64) -> Chunk {
-    if size == 0 { Chunk::Trailer } else { Chunk::Data(size) }
+    if size == 0 { Chunk::Trailer(0) } else { Chunk::Data(size) }
 }
 
 /// The line at the front, without its CRLF, and `at` behind it; `None` if it has not all arrived.
@@ -288,6 +295,23 @@ mod tests {
         for (name, wire) in wires {
             for step in 1..wire.len() {
                 assert_eq!(read_in_steps(wire, step), (200, b"hello".to_vec(), true), "{name} in steps of {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_trailer_is_bounded_for_any_split() {
+        let line = format!("x-t: {}\r\n", "a".repeat(1_017));
+        for (lines, good) in [(16, true), (17, false)] {
+            let wire = format!("0\r\n{}\r\n", line.repeat(lines));
+            for step in [1, 700, 4_096, wire.len()] {
+                let mut chunk = Chunk::Size;
+                let mut buffer = BytesMut::new();
+                let read = wire.as_bytes().chunks(step).try_for_each(|piece| {
+                    buffer.extend_from_slice(piece);
+                    take_chunk(&mut chunk, &mut buffer).map(|data| assert_eq!(data, None))
+                });
+                assert_eq!((read.is_ok(), chunk == Chunk::End), (good, good), "{lines} lines in steps of {step}");
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Clients that speak HTTP and JSON in odd ways: each gets an answer that helps, or none; nobody else notices; the log stays readable.
 
+use std::time::Duration;
+
 use crate::support::native::{is_done, openai_stream, text_of};
+use crate::support::stage::{Stage, Step, Version};
 use crate::support::{Config, Gateway, Provider, ask, ask_stream, client, json, native, reply, with, within};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -88,6 +91,38 @@ async fn chunks_that_are_none_and_trailers_without_end_are_400() {
         assert!(answer.contains(status), "{answer}");
         assert_eq!(answer.contains("incomplete_body") && answer.contains("chunks"), status == " 400 ", "{answer}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_does_not_read_holds_its_place_no_longer_than_a_reply_may_take() {
+    let events = ("text/event-stream", native::chunk_text(&"x".repeat(1_000)));
+    let delta = native::anthropic_text(&"x".repeat(1_000));
+    let (stream, plain) = (ask_stream("openai/gpt-4o"), ask("openai/gpt-4o"));
+    let cases = [
+        ("a stream", "openai", CHAT, stream, events, native::chunk_text("one")),
+        ("a translated stream", "anthropic", CHAT, ask_stream("anthropic/claude-sonnet-4-5"), ("text/event-stream", delta), opening()),
+        ("a plain answer", "openai", CHAT, plain.clone(), ("application/json", " ".repeat(1_000)), "{".to_owned()),
+        ("a raw answer", "openai", "/openai/v1/audio/speech", plain, ("audio/mpeg", "x".repeat(1_000)), "x".to_owned()),
+    ];
+    for (name, provider, path, body, (media_type, more), first) in cases {
+        let answer = Step::Answer(200, vec![("content-type", media_type.into())]);
+        let steps = vec![Step::Head, Step::Body, answer, Step::Data(first.into()), Step::Repeat(more.repeat(64).into(), Duration::ZERO)];
+        let stage = Stage::start(Version::One, steps).await;
+        let config = Config::new().at(provider, &format!("http://{}", stage.address));
+        let gateway = Gateway::start(config.top("network: { timeouts: { total_ms: 2000 } }")).await;
+        let mut client = client::connect(gateway.address).await;
+        client.write(&client::request("POST", path, &[("x-request-id", "idle-1")], body.to_string().as_bytes())).await.unwrap();
+        let line = gateway.access("idle-1").await;
+        assert_eq!((line["status"].as_u64(), line["outcome"].as_str()), (Some(200), Some("client_gone")), "{name}: {line}");
+        assert!((1_900_000..8_000_000).contains(&line["total_us"].as_u64().unwrap()), "{name}: {line}");
+        gateway.log_line("the client did not read the reply within network.timeouts.total_ms").await;
+        drop(client);
+    }
+}
+
+/// What stands before the content of a stream of Anthropic's.
+fn opening() -> String {
+    native::anthropic_opening().concat()
 }
 
 #[tokio::test]

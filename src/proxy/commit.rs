@@ -146,7 +146,7 @@ pub async fn answer(session: &mut Session<'_>, context: &mut Context, ready: Rea
         Ready::Translated(translated) => {
             context.outcome.hear(translated.said);
             context.outcome.losses.extend(translated.losses);
-            relay::translated(session, context, &translated.head, translated.pieces).await?;
+            relay::translated(session, context, (&translated.head, translated.pieces), clocks).await?;
         }
     }
     Ok(End::Served)

@@ -104,7 +104,7 @@ pub async fn whole(
         tail.push(&body);
     }
     context.record(&body);
-    reply::write(session, context, body, rest.is_none()).await?;
+    reply::write_until(session, context, body, rest.is_none(), clocks.total).await?;
     if let Some(lease) = rest {
         // In a box: hardly any reply is so long, and all would carry its size along.
         Box::pin(remainder(session, context, Rest { lease, tail }, pool, clocks)).await?;
@@ -116,7 +116,12 @@ pub async fn whole(
 ///
 /// # Errors
 /// The client cannot be written to.
-pub async fn translated(session: &mut Session<'_>, context: &mut Context, head: &Head, pieces: Vec<Bytes>) -> pingora::Result<()> {
+pub async fn translated(
+    session: &mut Session<'_>,
+    context: &mut Context,
+    (head, pieces): (&Head, Vec<Bytes>),
+    clocks: RelayClocks,
+) -> pingora::Result<()> {
     let mut header = headers::relayed(200, context, head)?;
     context.outcome.status = 200;
     header.insert_header("content-type", "application/json")?;
@@ -125,7 +130,7 @@ pub async fn translated(session: &mut Session<'_>, context: &mut Context, head: 
     reply::begin(session, context, header).await?;
     for piece in pieces {
         context.record(&piece);
-        reply::write(session, context, piece, false).await?;
+        reply::write_until(session, context, piece, false, clocks.total).await?;
     }
     reply::end(session, context).await
 }
@@ -166,10 +171,10 @@ pub async fn stream(
         context.record(&events);
         let piece = framed(events, array.as_mut(), over);
         if over {
-            return last(session, context, *streaming, piece, pool).await;
+            return last(session, context, *streaming, piece, (pool, clocks)).await;
         }
         if !piece.is_empty() {
-            reply::write(session, context, piece, false).await?;
+            reply::write_until(session, context, piece, false, clocks.total).await?;
         }
         let until = clocks.until_stall(&streaming.pump, committed);
         // Where there is always more to read, nothing else looks at the clock.
@@ -201,7 +206,7 @@ async fn last(
     context: &mut Context,
     streaming: Streaming,
     piece: Bytes,
-    pool: &Pool,
+    (pool, clocks): (&Pool, RelayClocks),
 ) -> pingora::Result<(Relayed, Box<Pump>)> {
     let Streaming { lease, pump, .. } = streaming;
     let relayed = if pump.failure().is_some() { Relayed::Broken } else { Relayed::Whole };
@@ -212,7 +217,7 @@ async fn last(
     } else {
         unfinished = Some(lease);
     }
-    reply::write(session, context, piece, true).await?;
+    reply::write_until(session, context, piece, true, clocks.total).await?;
     reply::end(session, context).await?;
     if let Some(lease) = unfinished.filter(|_| relayed == Relayed::Whole && pump.is_complete()) {
         settle(lease, pool).await;
@@ -317,7 +322,7 @@ pub async fn remainder(
             Ok(Ok(Some(piece))) => {
                 tail.push(&piece);
                 context.record(&piece);
-                reply::write(session, context, piece, false).await?;
+                reply::write_until(session, context, piece, false, clocks.total).await?;
             }
             Ok(Ok(None)) => break,
             Ok(Err(error)) => return cut(context, &error.to_string()),

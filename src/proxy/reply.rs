@@ -1,10 +1,14 @@
 //! Answers the gateway gives by itself: errors, the list of models, health.
 
+use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
+use std::time::Instant;
 
 use bytes::Bytes;
 use heliostat_filters::dialect::{Client, Model};
 use heliostat_filters::loss::{Loss, LossKind};
+use pingora::{Error, ErrorType};
 
 use super::body;
 use super::context::{Call, Context};
@@ -104,6 +108,34 @@ pub async fn begin(session: &mut Session<'_>, context: &mut Context, header: pin
 pub async fn write(session: &mut Session<'_>, context: &mut Context, piece: Bytes, last: bool) -> pingora::Result<()> {
     let written = pin!(session.write_body(piece, last));
     counted(&mut context.outcome.waits.client, written).await
+}
+
+/// The same, until a time: no answer lasts longer because its client does not read. A clock is only set where the client does not take it
+/// at once.
+///
+/// # Errors
+/// The client cannot be written to, or has not taken it by then.
+pub async fn write_until(
+    session: &mut Session<'_>,
+    context: &mut Context,
+    piece: Bytes,
+    last: bool,
+    until: Instant,
+) -> pingora::Result<()> {
+    let mut written = pin!(counted(&mut context.outcome.waits.client, session.write_body(piece, last)));
+    let at_once = poll_fn(|cx| match written.as_mut().poll(cx) {
+        Poll::Ready(written) => Poll::Ready(Some(written)),
+        Poll::Pending => Poll::Ready(None),
+    });
+    if let Some(written) = at_once.await {
+        return written;
+    }
+    let Ok(written) = tokio::time::timeout_at(until.into(), written).await else {
+        let why = "the client did not read the reply within network.timeouts.total_ms";
+        context.outcome.error_log = Some(why.to_owned());
+        return Error::e_explain(ErrorType::WriteTimedout, why);
+    };
+    written
 }
 
 /// Ends an answer's body.

@@ -301,12 +301,12 @@ impl Engine<'_> {
             relay::own_time(&mut header, context)?;
         }
         reply::begin(session, context, header).await?;
+        let clocks = self.clocks(Instant::now());
+        let clocks = RelayClocks { total: clocks.first_content, stall: clocks.stall };
         if !held.is_empty() {
-            reply::write(session, context, held, rest.is_none()).await?;
+            reply::write_until(session, context, held, rest.is_none(), clocks.total).await?;
         }
         if let Some(lease) = rest {
-            let clocks = self.clocks(Instant::now());
-            let clocks = RelayClocks { total: clocks.first_content, stall: clocks.stall };
             let rest = Rest { lease, tail: Tail::default() };
             relay::remainder(session, context, rest, &self.gateway.pool, clocks).await?;
         }

@@ -85,6 +85,8 @@ async fn a_provider_that_refuses_before_the_end_is_heard() {
     upstream.write(&http::message("HTTP/1.1 413 Too Large", &[], b"too much")).await.unwrap();
     let reply = client::answer(&mut connection).await;
     assert!(reply.expect(413).text().contains("too much") && reply.header("connection").contains("close"));
+    // Whatever came on it would be taken for the rest of the body.
+    within("the end of the provider's connection", upstream.closed()).await;
 }
 
 #[tokio::test]

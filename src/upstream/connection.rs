@@ -247,9 +247,11 @@ impl Connection {
         }
     }
 
-    /// Waits until the provider says, before it has all of a request, that this failed; or until it closes.
+    /// Waits until the provider says, before it has all of a request, that this failed; or until it closes. What would follow on the
+    /// connection is then the rest of that request: it cannot be used again.
     pub async fn early_failure(&mut self) {
         let _ = std::future::poll_fn(|cx| self.poll_early_answer(cx)).await;
+        self.reusable = false;
     }
 
     /// The provider does not take more for now: it may have answered already (a 429 to a body it will not read).

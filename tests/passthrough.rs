@@ -497,7 +497,9 @@ async fn callers_are_asked_for_their_key_wherever_they_carry_it() {
     let key = secret_of("KEY_C");
     let refused = one.get("/gemini/v1beta/models").await;
     assert_eq!(refused.expect(401).json()["error"]["status"], "UNAUTHENTICATED");
+    assert_eq!(refused.header("www-authenticate"), "Bearer");
     one.get("/gemini/v1beta/models?key=wrong").await.expect(401);
+    one.send("GET", "/gemini/v1beta/models", &[("authorization", &format!("bearer   {key}"))], b"").await.expect(200);
     one.get(&format!("/gemini/v1beta/models?key={key}")).await.expect(200);
     one.send("GET", "/gemini/v1beta/models", &[("x-goog-api-key", key.as_str())], b"").await.expect(200);
     assert!(one.provider.received().iter().all(|seen| !format!("{seen:?}").contains(&key)));

@@ -83,7 +83,8 @@ pub fn offered(headers: &HeaderMap) -> Option<&[u8]> {
     KEY_HEADERS.iter().find_map(|(name, scheme)| {
         let value = headers.get(name)?.as_bytes();
         let (before, key) = value.split_at_checked(scheme.len())?;
-        before.eq_ignore_ascii_case(scheme.as_bytes()).then_some(key)
+        // One space or more stands behind a scheme (RFC 9110 §11.4).
+        before.eq_ignore_ascii_case(scheme.as_bytes()).then(|| key.trim_ascii_start())
     })
 }
 

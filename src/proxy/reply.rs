@@ -8,6 +8,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use heliostat_filters::dialect::{Client, Model};
 use heliostat_filters::loss::{Loss, LossKind};
+use http::StatusCode;
+use http::header::WWW_AUTHENTICATE;
 use pingora::{Error, ErrorType};
 
 use super::body;
@@ -27,6 +29,10 @@ pub async fn problem(session: &mut Session<'_>, context: &mut Context, problem: 
     context.outcome.error_code = Some(problem.code().to_owned());
     context.outcome.error_log = Some(problem.log.clone().unwrap_or_else(|| problem.message.clone()));
     let mut header = headers::base(problem.status(context.dialect), context)?;
+    if header.status == StatusCode::UNAUTHORIZED {
+        // Every 401 says how to do better (RFC 9110 §11.6.1).
+        header.insert_header(WWW_AUTHENTICATE, "Bearer")?;
+    }
     if let Some(seconds) = problem.retry_after_s {
         header.insert_header("retry-after", seconds.to_string())?;
     }

@@ -95,6 +95,20 @@ async fn one_token_serves_twenty_requests_at_once() {
 }
 
 #[tokio::test]
+async fn a_lifetime_may_be_written_as_text_or_with_a_fraction() {
+    for lifetime in [json!("3599"), json!(3599.0)] {
+        let vertex = Vertex::new().await;
+        vertex.tokens.script([reply::json(json!({"access_token": "ya29.one", "expires_in": lifetime}))]);
+        vertex.upstream.always(gemini_ok());
+        let gateway = vertex.gateway().await;
+        for _ in 0..2 {
+            gateway.chat(&ask(FLASH)).await.expect(200);
+        }
+        assert_eq!((bearers(&vertex.upstream), vertex.tokens.received().len()), (vec!["Bearer ya29.one".to_owned(); 2], 1), "{lifetime}");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_token_is_renewed_once_and_the_same_key_asked_again() {
     let vertex = Vertex::new().await;
     vertex.tokens.script([token("ya29.old"), token("ya29.new")]);

@@ -19,17 +19,36 @@ const ANSWER_BYTES: usize = 64 << 10;
 /// Percent-encoded `urn:ietf:params:oauth:grant-type:jwt-bearer`.
 const GRANT: &str = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=";
 /// What a token is good for where the answer does not say, and at most.
-const LIFETIME_S: u64 = 3_600;
-const LIFETIME_MAX_S: u64 = 86_400;
+const LIFETIME: Duration = Duration::from_secs(3_600);
+const LIFETIME_MAX_S: f64 = 86_400.0;
 /// How much is repeated of what the endpoint says of a refusal.
 const REASON_CHARS: usize = 200;
 
 #[derive(Deserialize)]
 struct Answer {
     access_token: Option<String>,
-    expires_in: Option<u64>,
+    expires_in: Option<Seconds>,
     error: Option<String>,
     error_description: Option<String>,
+}
+
+/// A whole number, as it should be; or what some endpoints write: a fraction, or either of them in quotes.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
+}
+
+impl Seconds {
+    /// As a lifetime, if it is a number at all.
+    fn lifetime(&self) -> Option<Duration> {
+        let seconds = match self {
+            Self::Number(seconds) => *seconds,
+            Self::Text(text) => text.trim().parse().ok()?,
+        };
+        seconds.is_finite().then(|| Duration::from_secs_f64(seconds.clamp(1.0, LIFETIME_MAX_S)))
+    }
 }
 
 /// Asks.
@@ -84,7 +103,8 @@ fn read(status: u16, body: &[u8]) -> Result<Granted, String> {
     };
     match answer.access_token.filter(|_| status == 200) {
         Some(token) if is_sendable(&token) => {
-            let lifetime = Duration::from_secs(answer.expires_in.unwrap_or(LIFETIME_S).clamp(1, LIFETIME_MAX_S));
+            let lifetime = answer.expires_in.map_or(Some(LIFETIME), |said| said.lifetime());
+            let lifetime = lifetime.ok_or("gave a token with an `expires_in` that is no number")?;
             Ok(Granted { token: Secret::new(token), lifetime })
         }
         Some(_) => Err("gave a token that cannot stand in a header".to_owned()),
@@ -109,10 +129,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn lifetimes() {
+        for (said, lifetime_ms) in
+            [("3599", 3_599_000), ("\"3599\"", 3_599_000), ("3599.5", 3_599_500), ("0", 1_000), ("-1e300", 1_000), ("1e300", 86_400_000)]
+        {
+            let granted = read(200, format!(r#"{{"access_token":"a","expires_in":{said}}}"#).as_bytes()).unwrap();
+            assert_eq!(granted.lifetime.as_millis(), lifetime_ms, "{said}");
+        }
+    }
+
+    #[test]
     fn answers() {
         let good = read(200, br#"{"access_token":"ya29.x","expires_in":3599,"token_type":"Bearer"}"#).unwrap();
         assert_eq!((good.token.expose(), good.lifetime.as_secs()), ("ya29.x", 3_599));
-        let rows: [(u16, &[u8], &str); 6] = [
+        let rows: [(u16, &[u8], &str); 7] = [
             (
                 400,
                 br#"{"error":"invalid_grant","error_description":"Invalid JWT\nSignature."}"#,
@@ -122,6 +152,7 @@ mod tests {
             (503, b"<html>", "answered 503, which cannot be read"),
             (302, b"{}", "answered 302, which cannot be read"),
             (200, b"{}", "answered 200: "),
+            (200, br#"{"access_token":"a","expires_in":"NaN"}"#, "gave a token with an `expires_in` that is no number"),
             (200, br#"{"access_token":"a\r\nb"}"#, "gave a token that cannot stand in a header"),
         ];
         for (status, body, reason) in rows {

@@ -225,6 +225,10 @@ async fn a_path_cannot_leave_the_base_url() {
     {
         assert_eq!(one.get(path).await.expect(400).json()["error"]["code"], "invalid_path", "{path}");
     }
+    for (path, word) in [("/openai/v1/a%00b", "NUL"), ("/openai/v1/%2525252525252e", "percent-encoded"), ("/openai/v1/..", "`..`")] {
+        let error = one.get(path).await.expect(400).error().to_owned();
+        assert!(error.contains(word), "{path}: {error}");
+    }
     one.provider.script([reply::json(json!({}))]);
     one.get("/openai//evil.example/x").await.expect(200);
     assert_eq!(one.provider.received()[0].line, "GET /v1/evil.example/x");

@@ -47,9 +47,8 @@ impl Target {
     /// # Errors
     /// 400 for a path that steps upwards.
     pub fn below(provider: &Arc<Provider>, rest: &str, query: Option<&str>) -> Result<Self, Problem> {
-        if rest.split('/').any(climbs) {
-            let message = "The path leaves the provider's base URL. Send it without `.` and `..` segments, encoded ones included.";
-            return Err(Problem::new(400, "invalid_path", message));
+        if let Some(flaw) = rest.split('/').find_map(flaw) {
+            return Err(Problem::new(400, "invalid_path", flaw));
         }
         let key = query.and_then(|query| pairs(query).find(|(name, _)| name == "key")).map(|(_, value)| decoded(value));
         Ok(Self { provider: provider.clone(), rest: rest.to_owned(), query: query.and_then(without_credentials), key })
@@ -129,18 +128,25 @@ fn is_version(segment: &str) -> bool {
     rest.starts_with(|first: char| first.is_ascii_digit()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Whether a segment may mean a step upwards to whoever decodes it, however often: `..`, `%2e%2e`, `..%2f`, `..\`, `..;x`.
-fn climbs(segment: &str) -> bool {
+/// What is wrong with a segment that may mean something else to whoever decodes it, however often: a step upwards (`..`, `%2e%2e`,
+/// `..%2f`, `..\`, `..;x`), or the end of the path (`%00`).
+fn flaw(segment: &str) -> Option<&'static str> {
     let mut text = segment.to_owned();
     for _ in 0..LAYERS {
         let next = decoded(&text);
         if next == text {
             let dots = |part: &str| matches!(part.split(';').next().unwrap_or_default(), "." | "..");
-            return text.contains('\0') || text.split(['/', '\\']).any(dots);
+            return if text.contains('\0') {
+                Some("The path holds a NUL character. Send it without `%00`.")
+            } else if text.split(['/', '\\']).any(dots) {
+                Some("The path leaves the provider's base URL. Send it without `.` and `..` segments, encoded ones included.")
+            } else {
+                None
+            };
         }
         text = next;
     }
-    true
+    Some("The path is percent-encoded several times over. Encode it once.")
 }
 
 pub fn decoded(text: &str) -> String {
@@ -211,10 +217,10 @@ mod tests {
     fn steps_upwards_are_seen_through_any_encoding() {
         let bad = ["..", ".", "%2e%2e", "%2E.", ".%2e", "%252e%252e", "%25252e.", "..%2fx", "x%2f..%2fy", "..\\x", "..%5cx", "..;a", "%00"];
         for segment in bad {
-            assert!(climbs(segment), "{segment}");
+            assert!(flaw(segment).is_some(), "{segment}");
         }
         for segment in ["...", "a..b", "x.json", "google%2Fgemma", "100%", "%zz", "models:list", "", "a%20b"] {
-            assert!(!climbs(segment), "{segment}");
+            assert!(flaw(segment).is_none(), "{segment}");
         }
     }
 

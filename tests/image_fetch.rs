@@ -86,6 +86,25 @@ async fn anthropic_and_gemini_get_the_bytes_with_the_type_they_show() {
 }
 
 #[tokio::test]
+async fn a_file_that_comes_compressed_is_the_file_all_the_same() {
+    use std::io::Write as _;
+    let gzip = |file: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(file).unwrap();
+        encoder.finish().unwrap()
+    };
+    let coded = |coding: &str, file: Vec<u8>| reply::bytes(200, "image/png", file).header("content-encoding", coding);
+    let world = world("allow_private: true, max_bytes: 1000000").await;
+    let bomb = gzip(&vec![0; 1_000_001]);
+    world.host.script([coded("gzip", gzip(&bytes(PNG))), coded("br", bytes(PNG)), coded("gzip", bytes(PNG)), coded("gzip", bomb)]);
+    world.look(CLAUDE, "/a.png").await.expect(200);
+    assert_eq!(sent(&world.anthropic)["messages"][0]["content"][1]["source"]["data"], PNG);
+    assert!(refused(&world.look(CLAUDE, "/b.png").await, "failed_to_download_image").contains("compressed"));
+    refused(&world.look(CLAUDE, "/c.png").await, "failed_to_download_image");
+    assert!(refused(&world.look(CLAUDE, "/d.png").await, "image_too_large").contains("1000000"));
+}
+
+#[tokio::test]
 async fn the_image_host_sees_a_plain_get_without_anything_of_the_client() {
     let world = open().await;
     world.host.script([file(PNG)]);

@@ -19,6 +19,9 @@ pub enum Fault {
     /// The connection broke, or what came is not HTTP.
     #[error("its host broke off the answer")]
     Broken(String),
+    /// In a content coding that cannot be undone.
+    #[error("its host sends it compressed in a way that was not asked for: send the image as a data URI")]
+    Coded(String),
     /// Neither an image nor a redirect.
     #[error("its host answered with status {0}: check that the URL is public and still valid")]
     Status(u16),
@@ -60,7 +63,7 @@ impl Fault {
             Self::TooLarge { .. } | Self::TooMuch => "image_too_large",
             Self::NoMemory => Self::NO_MEMORY,
             Self::NotAnImage => "invalid_image_format",
-            Self::Unreachable(_) | Self::Broken(_) | Self::Status(_) => "failed_to_download_image",
+            Self::Unreachable(_) | Self::Broken(_) | Self::Coded(_) | Self::Status(_) => "failed_to_download_image",
             Self::BadRedirect | Self::TooManyRedirects | Self::Timeout => "failed_to_download_image",
         }
     }

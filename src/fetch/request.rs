@@ -49,7 +49,7 @@ async fn visit(terms: &Terms, url: &Url) -> Result<Answer, Fault> {
     let place = Place::of(terms, url).await?;
     let (lease, head) = place.ask(terms).await?;
     match head.status {
-        200 => read(terms, lease, &head).await.map(Answer::File),
+        200 => read(terms, lease, head).await.map(Answer::File),
         301 | 302 | 303 | 307 | 308 => {
             let next = head.text("location").and_then(|location| url.join(location).ok()).ok_or(Fault::BadRedirect)?;
             terms.pool.give_back_if_few(lease);
@@ -124,7 +124,9 @@ fn head(url: &Url) -> String {
     )
 }
 
-async fn read(terms: &Terms, mut lease: Lease, head: &Head) -> Result<Bytes, Fault> {
+async fn read(terms: &Terms, mut lease: Lease, mut head: Head) -> Result<Bytes, Fault> {
+    // Some servers compress whatever is asked for. What counts below is how long it is afterwards.
+    lease.connection.decode(&mut head).map_err(|coding| Fault::Coded(coding.to_string()))?;
     let limit_bytes = terms.rules.max_bytes;
     let announced = head.text("content-length").and_then(|length| length.parse::<usize>().ok()).unwrap_or_default();
     if announced > limit_bytes {

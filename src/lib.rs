@@ -36,8 +36,8 @@
 //! # The life of a request
 //!
 //! [`proxy::Gateway`] implements Pingora's phases. In `proxy/`, each step is a file, named here in the order in which a request meets it.
-//! Pingora drives them, but for calls over HTTP/1: those `serve` takes through the same steps, over a codec of our own (`session`),
-//! without what it has for other paths.
+//! Pingora drives them for HTTP/2, and where HTTP/1 is unusual (a WebSocket, a very long head). All else `serve` takes through the same
+//! steps, over a codec of our own (`session`), without what Pingora has for other paths.
 //!
 //! | phase | steps |
 //! |---|---|

@@ -15,7 +15,9 @@ use crate::memory::Reservation;
 use crate::proxy::session::{Read, Session};
 
 /// How long a client may pause while it sends its body.
-const PAUSE: Duration = Duration::from_secs(30);
+pub const PAUSE: Duration = Duration::from_secs(30);
+/// Pingora's name for what is wrong with a chunk.
+const INVALID_CHUNK: &str = "InvalidChunk";
 /// A body of unknown length gets this much memory first, and twice as much each time that is full.
 const FIRST_BYTES: usize = 64 * 1024;
 /// How much of a body that nobody reads is taken in all the same: a connection closed on a client that still sends is reset, and the
@@ -139,7 +141,9 @@ fn too_large(limit_bytes: usize) -> Problem {
     Problem::new(413, "request_too_large", message).closing()
 }
 
-fn too_slow(message: &str) -> Problem {
+/// 408: the client is too slow.
+#[must_use]
+pub fn too_slow(message: &str) -> Problem {
     Problem::new(408, "request_timeout", message).closing()
 }
 
@@ -150,10 +154,18 @@ pub fn out_of_memory() -> Problem {
     Problem { retry_after_s: Some(1), should_retry: Some(true), ..problem }
 }
 
-fn broken(error: &pingora::Error) -> Problem {
-    let message = match error.etype() {
-        ErrorType::InvalidHTTPHeader => "The chunks of the request body are not well-formed, or their trailer is longer than 16 KiB.",
-        _ => "The request body ended before its announced length.",
+/// Whether what was sent is no body, rather than that its sender is gone.
+#[must_use]
+pub fn is_malformed(error: &pingora::Error) -> bool {
+    matches!(error.etype(), ErrorType::InvalidHTTPHeader | ErrorType::Custom(INVALID_CHUNK))
+}
+
+/// 400: what came of a body cannot be read.
+#[must_use]
+pub fn broken(error: &pingora::Error) -> Problem {
+    let message = match is_malformed(error) {
+        true => "The chunks of the request body are not well-formed, or their trailer is longer than 16 KiB.",
+        false => "The request body ended before its announced length.",
     };
     let problem = Problem::new(400, "incomplete_body", message).closing();
     Problem { log: Some(error.to_string()), ..problem }

@@ -4,7 +4,6 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use pingora::ErrorType;
 
 use super::headers::Framing;
 use crate::config::Limits;
@@ -18,16 +17,12 @@ use crate::upstream::connection::{Pieces, Sent};
 use crate::upstream::pool::Lease;
 use crate::upstream::verdict::Phase;
 
-/// How long a client may pause, as in any body.
-const PAUSE: Duration = Duration::from_secs(30);
 /// So much must arrive within each `limits.body_timeout_ms`, or the rest: an upload may take long, but not its place for nothing.
 const STEP_BYTES: u64 = 64 * 1024;
 /// So much of a body is kept, that it can be sent again with another key.
 const KEPT_BYTES: usize = 64 * 1024;
 /// The end of a body in chunks.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
-/// Pingora's name for what is wrong with a chunk.
-const INVALID_CHUNK: &str = "InvalidChunk";
 
 /// A body that is not held whole.
 #[derive(Debug)]
@@ -37,9 +32,11 @@ pub struct Upload {
     /// Most bytes that pass.
     limit_bytes: u64,
     read_bytes: u64,
-    /// How long a step may take, when the one under way must have been made, and how far that leads.
+    /// How long a step may take, how far the one under way leads, and how long it may still be waited for. Only the client's time counts:
+    /// a provider may take the body as slowly as it likes.
     patience: Duration,
-    step: (Instant, u64),
+    step_end: u64,
+    step_left: Duration,
     /// All that has been read, as long as that is little.
     kept: Option<BytesMut>,
     /// The client waits for a word before it sends anything.
@@ -69,8 +66,8 @@ impl Upload {
         }
         let (kept, awaits) = (Some(BytesMut::new()), body::expects_continue(session));
         let patience = Duration::from_millis(limits.body_timeout_ms);
-        let step = (Instant::now() + patience, STEP_BYTES);
-        Ok(Self { length, limit_bytes, read_bytes: 0, patience, step, kept, awaits, has_ended: false, refused: None })
+        let (step_end, step_left) = (STEP_BYTES, patience);
+        Ok(Self { length, limit_bytes, read_bytes: 0, patience, step_end, step_left, kept, awaits, has_ended: false, refused: None })
     }
 
     /// How it is framed for the provider.
@@ -158,7 +155,9 @@ impl Upload {
         if std::mem::take(&mut self.awaits) {
             session.write_continue().await.map_err(|_| Ended::ClientGone)?;
         }
-        let pause = until.min(self.step.0).min(Instant::now() + PAUSE);
+        let began = Instant::now();
+        let (step, pause) = (began + self.step_left, began + body::PAUSE);
+        let end = until.min(step).min(pause);
         // Without room for it, a body comes in pieces.
         let mut room = BytesMut::new();
         let event = async {
@@ -166,10 +165,11 @@ impl Upload {
                 biased;
                 read = session.read_body(&mut room) => Event::Read(read),
                 () = lease.connection.early_failure() => Event::Answered,
-                () = tokio::time::sleep_until(pause.into()) => Event::Late,
+                () = tokio::time::sleep_until(end.into()) => Event::Late,
             }
         };
         let event = counted(&mut outcome.waits.client, event).await;
+        self.step_left = self.step_left.saturating_sub(began.elapsed());
         match event {
             Event::Read(Ok(Read::Piece(piece))) => self.take(piece, outcome).map(Some),
             Event::Read(Ok(Read::InPlace)) => self.take(room.freeze(), outcome).map(Some),
@@ -180,14 +180,14 @@ impl Upload {
             Event::Read(Err(error)) => Err(self.unreadable(&error)),
             Event::Answered => Ok(None),
             Event::Late => {
-                let too_slow = if pause == until {
-                    too_slow("The request body took longer to arrive than network.timeouts.total_ms allows.")
-                } else if pause == self.step.0 {
-                    too_slow("Less than 64 KiB of the request body arrived within limits.body_timeout_ms.")
+                let message = if end == until {
+                    "The request body took longer to arrive than network.timeouts.total_ms allows."
+                } else if end == step {
+                    "Less than 64 KiB of the request body arrived within limits.body_timeout_ms."
                 } else {
-                    too_slow("The request body stopped arriving for 30 seconds.")
+                    "The request body stopped arriving for 30 seconds."
                 };
-                Err(self.refuse(too_slow))
+                Err(self.refuse(body::too_slow(message)))
             }
         }
     }
@@ -199,8 +199,8 @@ impl Upload {
         if self.read_bytes > self.limit_bytes {
             return Err(self.refuse(too_large(self.limit_bytes)));
         }
-        if self.read_bytes >= self.step.1 {
-            self.step = (Instant::now() + self.patience, self.read_bytes + STEP_BYTES);
+        if self.read_bytes >= self.step_end {
+            (self.step_end, self.step_left) = (self.read_bytes + STEP_BYTES, self.patience);
         }
         match &mut self.kept {
             Some(kept) if kept.len() + piece.len() <= KEPT_BYTES => kept.extend_from_slice(&piece),
@@ -216,21 +216,11 @@ impl Upload {
 
     /// What cannot be read is no body, or nobody is there any more.
     fn unreadable(&mut self, error: &pingora::Error) -> Ended {
-        match error.etype() {
-            ErrorType::InvalidHTTPHeader | ErrorType::Custom(INVALID_CHUNK) => {
-                let problem = Problem::new(400, "incomplete_body", "The chunks of the request body are not well-formed.").closing();
-                self.refuse(Problem { log: Some(error.to_string()), ..problem })
-            }
-            _ => Ended::ClientGone,
-        }
+        if body::is_malformed(error) { self.refuse(body::broken(error)) } else { Ended::ClientGone }
     }
 }
 
 fn too_large(limit_bytes: u64) -> Problem {
     let message = format!("The request body is larger than {limit_bytes} bytes. Send less, or raise limits.upload_bytes.");
     Problem::new(413, "request_too_large", message).closing()
-}
-
-fn too_slow(message: &str) -> Problem {
-    Problem::new(408, "request_timeout", message).closing()
 }
